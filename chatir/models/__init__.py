@@ -1,0 +1,1 @@
+"""What players and retrievers share: cleaning of replies, loading and running of models."""

@@ -1,0 +1,199 @@
+"""Finds questioners, answerers and retrievers by name (entry points) and builds them from options."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from chatir.errors import ChatirError, InputError
+
+if typing.TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Kind = Literal["questioners", "answerers", "retrievers"]
+KINDS: tuple[Kind, ...] = ("questioners", "answerers", "retrievers")
+
+
+def _silent(message: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a run lends to a player.
+
+    images: the folder that image paths are relative to, None if the run has none. cache: a folder that
+    outlives the run. progress: tells the user one line ("loading the model").
+    """
+
+    images: Path | None = None
+    cache: Path | None = None
+    progress: Callable[[str], None] = _silent
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A player or retriever that some installed distribution registers."""
+
+    kind: Kind
+    entry: EntryPoint
+
+    @property
+    def name(self) -> str:
+        """The name that a user types."""
+        return self.entry.name
+
+    @property
+    def owner(self) -> str:
+        """What error messages call it: `questioner 'human'`."""
+        return f"{self.kind[:-1]} {self.name!r}"
+
+    @property
+    def distribution(self) -> str:
+        """The distribution that registers it."""
+        return self.entry.dist.name if self.entry.dist else "an unknown distribution"
+
+    def load(self) -> Callable[..., Any]:
+        """Import the factory; raises InputError, with the line that mends it, if that fails."""
+        try:
+            factory = self.entry.load()
+        except ImportError as error:
+            raise self.lacking(error) from error
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"{self.owner} of {self.distribution} cannot be loaded: {reason}") from error
+        if not callable(factory):
+            raise InputError(f"{self.owner} of {self.distribution}: {self.entry.value} is not callable")
+        return typing.cast("Callable[..., Any]", factory)
+
+    def lacking(self, error: ImportError) -> InputError:
+        """A missing dependency, told with the `pip install` line that brings it."""
+        extras = f"[{','.join(self.entry.extras)}]" if self.entry.extras else ""
+        lack = error.name or str(error)
+        mend = f"pip install '{self.distribution}{extras}'" if extras else f"pip install {lack}"
+        return InputError(f"{self.owner} needs the package {lack!r}: {mend}")
+
+    def build(self, options: Mapping[str, Any], context: Context) -> Any:
+        """Make the player from its options, checked against the factory's typed model."""
+        factory = self.load()
+        model = options_model(factory)
+        if model is None and options:
+            raise InputError(f"{self.owner} has no options, but got {', '.join(options)}")
+        arguments: dict[str, Any] = {}
+        for name, kind in _parameters(factory).items():
+            if kind is model:
+                arguments[name] = _checked_options(model, options, self.owner)
+            elif kind is Context:
+                arguments[name] = context
+        try:
+            return factory(**arguments)
+        except ImportError as error:
+            raise self.lacking(error) from error
+        except ChatirError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{self.owner} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def plugins(kind: Kind) -> list[Plugin]:
+    """All that is registered in a group, by name; nothing is imported. A name registered twice is an error."""
+    found: dict[str, Plugin] = {}
+    for entry in entry_points(group=f"chatir.{kind}"):
+        plugin = Plugin(kind, entry)
+        other = found.setdefault(entry.name, plugin)
+        if other.entry.value != entry.value:
+            raise InputError(
+                f"two {kind} are named {entry.name!r}: one of {other.distribution}, one of {plugin.distribution}; "
+                "uninstall one of them"
+            )
+    return sorted(found.values(), key=lambda plugin: plugin.name)
+
+
+def find(kind: Kind, name: str) -> Plugin:
+    """The plugin of that name; raises InputError with what was perhaps meant."""
+    known = {plugin.name: plugin for plugin in plugins(kind)}
+    if name not in known:
+        raise InputError(f"there is no {kind[:-1]} {name!r}{did_you_mean(name, known)}")
+    return known[name]
+
+
+def build(kind: Kind, name: str, options: Mapping[str, Any], context: Context | None = None) -> Any:
+    """Build a player or retriever by name, as the command does."""
+    return find(kind, name).build(options, context or Context())
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'human'? there are: human, smollm2`."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    meant = f"; did you mean {close[0]!r}?" if close else ";"
+    return f"{meant} there are: {', '.join(names) or 'none'}"
+
+
+def options_model(factory: Callable[..., Any]) -> type[BaseModel] | None:
+    """The pydantic model that a factory's first parameter is annotated with, None if it takes no options."""
+    from pydantic import BaseModel
+
+    for annotation in _parameters(factory).values():
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+    return None
+
+
+def _parameters(factory: Callable[..., Any]) -> dict[str, Any]:
+    target = factory.__init__ if inspect.isclass(factory) else factory
+    try:
+        hints = typing.get_type_hints(target)
+    except NameError as error:
+        raise InputError(f"{factory.__qualname__}: an annotation cannot be read at run time: {error}") from None
+    except TypeError:  # a class without an __init__ of its own
+        return {}
+    return {name: hint for name, hint in hints.items() if name != "return"}
+
+
+def _checked_options(model: type[BaseModel], options: Mapping[str, Any], owner: str) -> BaseModel:
+    from pydantic import ValidationError
+
+    if unknown := [name for name in options if name not in model.model_fields]:
+        raise InputError(f"{owner} has no option {unknown[0]!r}{did_you_mean(unknown[0], model.model_fields)}")
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "options"
+        if first["type"] == "missing":
+            raise InputError(f"{owner} needs the option {name!r}: {describe_options(model)}") from None
+        raise InputError(f"{owner}: option {name}={first['input']!r}: {first['msg'].lower()}") from None
+
+
+def describe_options(model: type[BaseModel] | None) -> str:
+    """`shots=1 (int), batch_size=8 (int)`: the options of a factory, with defaults and types."""
+    if model is None:
+        return "none"
+    parts = []
+    for name, field in model.model_fields.items():
+        kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
+        if typing.get_origin(field.annotation) is not None or "|" in kind:
+            kind = str(field.annotation).replace("typing.", "")
+        default = "" if field.is_required() else f"={field.default}"
+        parts.append(f"{name}{default} ({kind})")
+    return ", ".join(parts)
+
+
+def parse_options(pairs: Iterable[str], flag: str) -> dict[str, str]:
+    """Options as typed, `KEY=VALUE` each; raises InputError for anything else and for a key given twice."""
+    options: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"{flag} {pair}: must be KEY=VALUE")
+        if key in options:
+            raise InputError(f"{flag} {pair}: {key} is given twice")
+        options[key] = value
+    return options

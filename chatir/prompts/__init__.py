@@ -1,0 +1,136 @@
+"""Every text that a model is given: data files with a name, a version and a source."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from chatir.dialog import Dialog
+from chatir.errors import InputError
+from chatir.files import open_text
+
+
+class ShotRound(BaseModel):
+    """One round of an example dialog."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    question: str
+    answer: str
+
+
+class Shot(BaseModel):
+    """An example dialog, and the question that a person asked next."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    caption: str
+    rounds: tuple[ShotRound, ...] = Field(default=(), strict=False)  # TOML has lists only
+    next_question: str
+
+
+class _PromptFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str
+    version: int
+    source: str
+    template: str
+    shots: list[Shot] = []
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt file. `text` is the whole file, whose sha256 goes into the run."""
+
+    name: str
+    version: int
+    source: str
+    template: str
+    shots: tuple[Shot, ...]
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file's text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the prompt goes into a run's configuration: the text and its hash among it."""
+        return {"name": self.name, "version": self.version, "sha256": self.sha256, "text": self.text}
+
+    @cached_property
+    def _compiled(self) -> Any:
+        from jinja2 import StrictUndefined
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        environment = ImmutableSandboxedEnvironment(
+            undefined=StrictUndefined,
+            keep_trailing_newline=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=_one_line,
+        )
+        try:
+            return environment.from_string(self.template)
+        except Exception as error:
+            raise InputError(f"prompt {self.name!r}: the template is wrong: {error}") from None
+
+    def render(self, dialog: Dialog, shots: int | None = None) -> str:
+        """The text for a model: the template with `caption`, `rounds` and the first `shots` examples (None: all).
+
+        Captions, questions and answers are data: nothing in them is run as a template, and each stays on
+        one line, so that it cannot pass for another part of the prompt.
+        """
+        template = self._compiled
+        # Plain data only: pydantic's models have methods that unpickle, and the sandbox would let a template call them.
+        examples = [shot.model_dump() for shot in self.shots[:shots]]
+        try:
+            return str(template.render(caption=dialog.caption, rounds=dialog.rounds, shots=examples))
+        except Exception as error:  # a template is a program: it may fail in any way
+            raise InputError(f"prompt {self.name!r}: cannot be rendered: {error}") from None
+
+
+def _one_line(value: Any) -> Any:
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def prompt_names() -> list[str]:
+    """Names of the prompts that come with chatir."""
+    return sorted(file.name.removesuffix(".toml") for file in files(__name__).iterdir() if file.name.endswith(".toml"))
+
+
+def prompts() -> Iterator[Prompt]:
+    """The prompts that come with chatir, by name."""
+    return map(load_prompt, prompt_names())
+
+
+def load_prompt(name: str) -> Prompt:
+    """A prompt by name, or any prompt file by its path (ending in `.toml`). Raises InputError."""
+    if name.endswith(".toml"):
+        with open_text(Path(name)) as file:
+            return _parse(file.read(), name)
+    if name not in prompt_names():
+        raise InputError(
+            f"there is no prompt {name!r}; there are: {', '.join(prompt_names())}, or the path of a .toml file"
+        )
+    return _parse((files(__name__) / f"{name}.toml").read_text(encoding="utf-8"), name)
+
+
+def _parse(text: str, where: str) -> Prompt:
+    try:
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: is not valid TOML: {error}") from None
+    try:
+        content = _PromptFile.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+    return Prompt(content.name, content.version, content.source, content.template, tuple(content.shots), text)

@@ -1,0 +1,33 @@
+"""When two questions are the same question: the normalised form that repeats are counted by."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+LEAKED_LABEL = re.compile(r"\b(?:answer|question)\s*:", re.IGNORECASE)
+"""An `Answer:` or `Question:` label that a model copied from its prompt."""
+
+
+@lru_cache(maxsize=4096)
+def normalised_question(question: str) -> str:
+    """A question as it is compared with others.
+
+    Unicode NFKC, casefold, cut before the first leaked `answer:` / `question:` label that does not start
+    the text, punctuation dropped, white space collapsed.
+    """
+    text = unicodedata.normalize("NFKC", question).casefold().strip()
+    for label in LEAKED_LABEL.finditer(text):
+        if label.start() > 0:
+            text = text[: label.start()]
+            break
+    kept = "".join(c for c in text if unicodedata.category(c)[0] != "P")
+    return " ".join(kept.split())
+
+
+def repeats(questions: Iterable[str]) -> int:
+    """Questions minus distinct questions, over normalised questions."""
+    normalised = [normalised_question(q) for q in questions]
+    return len(normalised) - len(set(normalised))

@@ -1,0 +1,138 @@
+"""Opening a run: begun, continued if nothing that fixes its result differs, or kept aside and begun anew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from chatir.dialog import Dialog
+from chatir.errors import InputError
+from chatir.files import os_error
+from chatir.simulate.run_file import RunFile, target_digest
+from chatir.simulate.run_schema import RunInUseError
+from chatir.simulate.target_checks import checked_targets
+
+
+def open_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None, *, fresh: bool) -> RunFile:
+    """Continue the run of `out`, or begin it."""
+    path = out.with_suffix(".run")
+    if path.is_dir() or out.is_dir():
+        raise InputError(f"{path if path.is_dir() else out}: is a directory, but a file is to be written there")
+    if fresh:
+        _keep_aside(out, path)
+    elif os.path.lexists(path):
+        return _continued(RunFile.open(path), out, config, targets)
+    elif out.exists():
+        raise InputError(
+            f"{out}: exists, but has no run file {path.name}: move it away, name another --out, or use --fresh"
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise os_error(out.parent, error) from None
+    return RunFile.create(path, config)
+
+
+def _continued(run: RunFile, out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None) -> RunFile:
+    """The run, if it is the one that the same command made; else it is closed, unchanged, and refused."""
+    try:
+        if different := differences(run.config, config):
+            raise InputError(
+                f"{run.path}: was made with another configuration ({'; '.join(different)}); "
+                "name another --out, or use --fresh to keep it aside and start anew"
+            )
+        check_export(run, out)
+        if targets is not None:
+            _check_same_targets(run, targets)
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+def check_export(run: RunFile, out: Path) -> None:
+    """Raise InputError if the dialogue file is not one that this run wrote."""
+    if out.exists() and not run.exported(file_sha256(out)):
+        raise InputError(f"{out}: was not written by this run; move it away, then the same command writes it")
+
+
+def _check_same_targets(run: RunFile, targets: Iterable[Dialog]) -> None:
+    with closing(run.digests()) as recorded:
+        for place, target in enumerate(checked_targets(targets, 0, [])):
+            match next(recorded, None):
+                case None:
+                    return
+                case (_, id_, digest) if digest != target_digest(target):
+                    told = "has another caption or other rounds now" if id_ == target.id else f"is {target.id!r} now"
+                    raise InputError(f"{run.path}: its target {place} ({id_!r}) {told}; use --fresh to start anew")
+        more = sum(1 for _ in recorded)
+    if more:
+        raise InputError(
+            f"{run.path}: holds {more} targets more than are asked for now; a limit may grow, not shrink: "
+            "use --fresh, or name another --out"
+        )
+
+
+def differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two configurations, a line each: `questioner.config.model: 'a' there, 'b' now`."""
+    old, new = dict(_leaves(recorded)), dict(_leaves(now))
+    names = [*old, *(name for name in new if name not in old)]
+    return [
+        f"{name}: {_brief(old.get(name))} there, {_brief(new.get(name))} now"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{name}.{key}" if name else key)
+    else:
+        yield name, value
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _keep_aside(out: Path, path: Path) -> None:
+    """Rename an existing run and its JSON to a name that is free and that `*.json` does not match."""
+    if path.exists():
+        try:
+            RunFile.open(path).close()  # folds its write-ahead log in
+        except RunInUseError:
+            raise
+        except InputError:
+            pass  # damaged or not a run file: kept aside as it is
+    present = [
+        file for file in (out, path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))) if file.exists()
+    ]
+    number = 1
+    while any(_aside(file, number).exists() for file in (out, path)):
+        number += 1
+    for file in present:
+        try:
+            file.rename(_aside(file, number))
+        except OSError as error:
+            raise os_error(file, error) from None
+
+
+def _aside(file: Path, number: int) -> Path:
+    stem, _, ending = file.name.rpartition(".")
+    return file.with_name(f"{stem}.old{number}.{ending}{'.kept' if ending == 'json' else ''}")
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content. Raises InputError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise os_error(path, error) from None

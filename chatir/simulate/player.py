@@ -1,0 +1,76 @@
+"""A player as the loop sees it: what it declares, with the defaults for what it leaves out."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from chatir.dialog import Dialog
+from chatir.errors import InputError
+
+
+@dataclass(frozen=True)
+class Player:
+    """What a questioner, answerer or observer declares of itself.
+
+    call: its `ask`, `answer` or `observe`. name, batch_size, concurrency, config, uses_said,
+    needs_images, check and close are all optional on the object that a user writes.
+    """
+
+    call: Callable[..., Any]
+    name: str
+    batch_size: int
+    concurrency: int
+    config: dict[str, Any]
+    uses_said: bool
+    needs_images: bool
+    check: Callable[[Dialog, int], None] | None
+    close: Callable[[], Any] | None
+
+    @classmethod
+    def of(cls, player: object, method: str) -> Player:
+        """Read what an object declares; raises InputError for what makes no sense."""
+        call = getattr(player, method, None)
+        if not callable(call):
+            raise InputError(f"{type(player).__name__} has no method {method}(); see 'chatir list' for players that do")
+        name = getattr(player, "name", None) or type(player).__name__
+        declared = cls(
+            call=call,
+            name=name,
+            batch_size=getattr(player, "batch_size", 1),
+            concurrency=getattr(player, "concurrency", 1),
+            config=plain_data(getattr(player, "config", {}), f"{name}: config"),
+            uses_said=bool(getattr(player, "uses_said", False)),
+            needs_images=bool(getattr(player, "needs_images", False)),
+            check=getattr(player, "check", None),
+            close=getattr(player, "close", None),
+        )
+        for option in ("batch_size", "concurrency"):
+            value = getattr(declared, option)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{name}: {option} is {value!r}, but must be a whole number of at least 1")
+        return declared
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the player's method is a coroutine function."""
+        return inspect.iscoroutinefunction(self.call)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the player fixes a run's result."""
+        return {"name": self.name, "config": self.config}
+
+
+def plain_data(value: Any, what: str) -> dict[str, Any]:
+    """A mapping as JSON holds it; raises InputError, naming `what` it is, if JSON cannot."""
+    try:
+        plain = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{what} must be plain data that JSON can hold: {error}") from None
+    if not isinstance(plain, dict):
+        raise InputError(f"{what} must be a mapping, not {type(value).__name__}")
+    return plain

@@ -1,0 +1,58 @@
+"""How far a run has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chatir.live import duration
+
+
+@dataclass(slots=True)
+class Progress:
+    """A run's counts, all sessions together; tokens and cost are None while no reply has told them."""
+
+    total: int | None
+    rounds_per_dialog: int
+    dialogs: int = 0
+    failed: int = 0
+    rounds: int = 0
+    repeats: int = 0
+    tokens: int | None = None
+    cost: float | None = None
+    session_rounds: int = 0
+    session_seconds: float = 0.0
+
+    def spend(self, *tokens: int | None, cost: float | None) -> None:
+        """Add what replies cost, as far as they told."""
+        for count in tokens:
+            if count is not None:
+                self.tokens = (self.tokens or 0) + count
+        if cost is not None:
+            self.cost = (self.cost or 0.0) + cost
+
+    @property
+    def rounds_per_second(self) -> float:
+        """Speed of this session."""
+        return self.session_rounds / self.session_seconds if self.session_seconds else 0.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds to go at this speed; None while there is nothing to tell it from."""
+        if self.total is None or not self.session_rounds:
+            return None
+        to_go = (self.total - self.failed) * self.rounds_per_dialog - self.rounds
+        return max(0, to_go) / self.rounds_per_second
+
+    def __str__(self) -> str:
+        of = "" if self.total is None else f"/{self.total}"
+        parts = [f"{self.dialogs}{of} dialogs", f"{self.rounds} rounds", f"{self.rounds_per_second:.1f} rounds/s"]
+        if self.eta is not None:
+            parts.append(f"{duration(self.eta)} to go")
+        parts.append(f"{self.repeats} repeats")
+        if self.tokens is not None:
+            parts.append(f"{self.tokens:,} tokens")
+        if self.cost is not None:
+            parts.append(f"${self.cost:.4f}")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        return ", ".join(parts)

@@ -1,0 +1,54 @@
+"""Replies as a run file can keep them, whatever a player made of them."""
+
+from __future__ import annotations
+
+import traceback
+from numbers import Integral, Real
+
+from chatir.dialog import Failure, Reply, text_problem
+
+
+def checked(reply: Reply) -> Reply:
+    """The reply as a run file can keep it, or the failure that it is when its text cannot be kept."""
+    raw = None if reply.raw is None else _storable(reply.raw)
+    text, failure = reply.text, reply.failure
+    if (wrong := _wrong(reply)) is not None:
+        raw = raw or _storable(text or failure)
+        text, failure = None, Failure("bad_reply", wrong)
+    elif failure is not None:
+        failure = Failure(_storable(failure.kind), _storable(failure.message))
+    return Reply(text, raw, _count(reply.tokens_in), _count(reply.tokens_out), _cost(reply.cost), failure)
+
+
+def _wrong(reply: Reply) -> str | None:
+    if reply.failure is not None:
+        kind = getattr(reply.failure, "kind", None)
+        return None if isinstance(kind, str) and kind else f"a failure's kind must be a word, not {kind!r}"
+    if not isinstance(reply.text, str):
+        return f"the text is {type(reply.text).__name__}"
+    problem = text_problem(reply.text)
+    return problem and f"the text {problem}"
+
+
+def _storable(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00") if text_problem(text) else text
+
+
+def _count(value: object) -> int | None:
+    """A token count as a plain whole number; None for what is none, or too large to be true."""
+    return int(value) if isinstance(value, Integral) and abs(int(value)) < 2**63 else None
+
+
+def _cost(value: object) -> float | None:
+    return float(value) if isinstance(value, Real) else None
+
+
+def raised(error: BaseException) -> Reply:
+    """The failure of a player that raised an exception; the traceback is its raw text."""
+    try:
+        message = f"{type(error).__name__}: {error}"
+        told = "".join(traceback.format_exception(error))
+    except Exception:  # an exception that cannot even be printed
+        message = told = type(error).__name__
+    return Reply.failed("exception", message, raw=told)

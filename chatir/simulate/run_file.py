@@ -1,0 +1,296 @@
+"""The run file: the truth of a run, in SQLite. The dialogue JSON is exported from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from chatir.dialog import UNUSABLE, Dialog, Reply, Round
+from chatir.errors import InputError
+from chatir.simulate.run_schema import close_database, create_database, database_errors, open_database
+
+Role = Literal["question", "answer", "observe"]
+State = Literal["open", "done", "stopped", "failed"]
+
+
+class ReplyRow(NamedTuple):
+    """One reply, as it is committed."""
+
+    position: int
+    round: int
+    role: Role
+    reply: Reply
+    seconds: float
+
+
+class StateRow(NamedTuple):
+    """A dialog's new state, with the repeats among its questions once it has ended well."""
+
+    position: int
+    state: State
+    repeats: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A dialog as the run file knows it.
+
+    question: that of the next round, where it is asked but not answered. attempt: how often the model
+    that is to speak next has said nothing usable.
+    """
+
+    digest: str
+    state: State
+    rounds: tuple[Round, ...] = ()
+    question: str | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class RoleTotals:
+    """What all sessions of a run spent on one role; None where no reply told."""
+
+    replies: int
+    tokens_in: int | None
+    tokens_out: int | None
+    cost: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FailedDialog:
+    """A dialog that failed, with its last failure, which came `times` times in its place."""
+
+    id: str
+    round: int
+    role: Role
+    kind: str
+    message: str
+    times: int
+
+    def __str__(self) -> str:
+        times = f" ({self.times} times)" if self.times > 1 else ""
+        return f"{self.id}: {self.role} of round {self.round}: {self.kind}: {self.message}{times}"
+
+
+def target_digest(target: Dialog) -> str:
+    """What a target is, in 32 hex digits, so that a continued run can tell that it is the same."""
+    said = [str(turn) for turn in target.said]
+    content = json.dumps([target.id, target.image, target.caption, said, dict(target.extra)])
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+class RunFile:
+    """An open run file; this process is its only user until `close`. Raises InputError for all that goes wrong."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = db
+        self._file = path.stat().st_ino
+        self._session = 0
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any]) -> RunFile:
+        """Create the file, with everything that fixes the run's result."""
+        return cls(path, create_database(path, {"config": json.dumps(config)}))
+
+    @classmethod
+    def open(cls, path: Path) -> RunFile:
+        """Open an existing run file; one that is not ours, damaged or in use is refused unchanged."""
+        return cls(path, open_database(path))
+
+    def close(self) -> None:
+        """Close the file; what was committed is in it."""
+        with database_errors(self.path):
+            close_database(self.path, self._db)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Everything that fixes the run's result."""
+        try:
+            return dict(json.loads(next(self._rows("SELECT value FROM run WHERE key = 'config'"))[0]))
+        except (StopIteration, ValueError):
+            raise InputError(f"{self.path}: the run file is damaged: its configuration is gone") from None
+
+    def exported(self, sha256: str) -> bool:
+        """Whether a dialogue JSON with this hash was exported from the run."""
+        return next(self._rows("SELECT 1 FROM exports WHERE sha256 = ?", sha256), None) is not None
+
+    def note_export(self, sha256: str) -> None:
+        """Keep the hash of a dialogue JSON, before it takes its place."""
+        with self._transaction():
+            self._db.execute("INSERT OR IGNORE INTO exports VALUES (?)", (sha256,))
+
+    def start_session(self, provenance: Mapping[str, Any]) -> None:
+        """Begin one sitting of the run; replies are recorded as of it, and its seconds count."""
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with self._transaction():
+            insert = "INSERT INTO sessions (started, seconds, provenance) VALUES (?, 0, ?)"
+            self._session = self._db.execute(insert, (started, json.dumps(provenance))).lastrowid or 0
+
+    def commit(
+        self,
+        targets: Iterable[tuple[int, Dialog]],
+        replies: Iterable[ReplyRow],
+        states: Iterable[StateRow],
+        seconds: float,
+    ) -> None:
+        """Make new dialogs, replies and states durable together; `seconds` is the session's length so far."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [_values(self._session, row) for row in replies],
+            )
+            self._db.executemany(
+                "UPDATE dialogs SET state = ?, repeats = ? WHERE position = ?",
+                [(row.state, row.repeats, row.position) for row in states],
+            )
+            self._db.execute("UPDATE sessions SET seconds = ? WHERE session = ?", (seconds, self._session))
+            twice = self._insert(targets)
+        if twice is not None:
+            raise InputError(f"target {twice[0]}: {twice[1].id!r} is named twice; give ids")
+
+    def _insert(self, targets: Iterable[tuple[int, Dialog]]) -> tuple[int, Dialog] | None:
+        """Add dialogs up to one whose id is known, which is returned; the replies of the same commit are kept."""
+        for position, target in targets:
+            row = (position, target.id, target.image, target.caption, json.dumps(dict(target.extra)))
+            try:
+                insert = "INSERT INTO dialogs VALUES (?, ?, ?, ?, ?, ?, 'open', NULL)"
+                self._db.execute(insert, (*row, target_digest(target)))
+            except sqlite3.IntegrityError:
+                return position, target
+        return None
+
+    def digests(self) -> Generator[tuple[int, str, str]]:
+        """(position, id, digest) of every dialog, in target order."""
+        return self._rows("SELECT position, id, digest FROM dialogs ORDER BY position")
+
+    def recorded(self, position: int) -> Recorded | None:
+        """The dialog at a position, None if the run has not come to it."""
+        found = next(self._rows("SELECT digest, state FROM dialogs WHERE position = ?", position), None)
+        if found is None or found[1] in ("done", "stopped"):
+            return Recorded(*found) if found else None
+        texts: dict[tuple[int, str], str] = {}
+        kinds: dict[tuple[int, str], list[str]] = {}
+        # Two queries, since each of the two indexes holds one half of the replies.
+        columns = "SELECT round, role, text, kind FROM replies WHERE position = ?"
+        query = f"{columns} AND kind IS NULL UNION ALL {columns} AND kind IS NOT NULL"
+        for number, role, text, kind in self._rows(query, position, position):
+            if kind is None:
+                texts[number, role] = text
+            else:
+                kinds.setdefault((number, role), []).append(kind)
+        rounds: list[Round] = []
+        while (answer := texts.get((len(rounds) + 1, "answer"))) is not None:
+            rounds.append(Round(texts[len(rounds) + 1, "question"], answer))
+        number = len(rounds) + 1
+        question = texts.get((number, "question"))
+        failed = kinds.get((number, "question" if question is None else "answer"), [])
+        attempt = sum(kind in UNUSABLE for kind in failed)
+        return Recorded(found[0], found[1], tuple(rounds), question, attempt)
+
+    def dialogs(self) -> Iterator[Dialog]:
+        """The dialogs that ended well, in target order, streamed."""
+        rows = self._rows(
+            """
+            SELECT dialogs.position, id, image, caption, extra, round, role, text FROM dialogs
+            LEFT JOIN replies ON replies.position = dialogs.position AND kind IS NULL
+            WHERE state IN ('done', 'stopped') ORDER BY dialogs.position, round
+            """
+        )
+        for (_, id_, image, caption, extra), group in groupby(rows, key=lambda row: row[:5]):
+            texts = {(number, role): text for *_, number, role, text in group if number is not None}
+            try:
+                rounds = [Round(texts[n, "question"], texts[n, "answer"]) for n in range(1, len(texts) // 2 + 1)]
+            except KeyError:
+                raise InputError(f"{self.path}: the run file is damaged: a reply about {id_!r} is gone") from None
+            yield Dialog(image, caption, tuple(rounds), id=id_, extra=json.loads(extra))
+
+    def failed(self) -> list[FailedDialog]:
+        """The dialogs that failed, in target order."""
+        rows = self._rows(
+            """
+            SELECT id, round, role, kind, message, count(*), max(reply) FROM dialogs JOIN replies USING (position)
+            WHERE state = 'failed' AND kind IS NOT NULL
+            GROUP BY position, round, role ORDER BY position, max(reply)
+            """
+        )
+        return list({row[0]: FailedDialog(*row[:6]) for row in rows}.values())
+
+    def states(self) -> dict[State, int]:
+        """Dialogs by state."""
+        return dict(self._rows("SELECT state, count(*) FROM dialogs GROUP BY state"))
+
+    def ended_well(self) -> int:
+        """Dialogs that ended well, to their last round or by the observer."""
+        states = self.states()
+        return states.get("done", 0) + states.get("stopped", 0)
+
+    def repeats(self) -> tuple[int, int]:
+        """Repeated questions, and dialogs that hold one, among the dialogs that ended well."""
+        row = next(self._rows("SELECT sum(repeats), sum(repeats > 0) FROM dialogs"))
+        return row[0] or 0, row[1] or 0
+
+    def totals(self, role: Role) -> RoleTotals:
+        """What a role's replies cost, over all sessions."""
+        query = (
+            "SELECT count(*), sum(tokens_in), sum(tokens_out), sum(cost), total(seconds) FROM replies WHERE role = ?"
+        )
+        return RoleTotals(*next(self._rows(query, role)))
+
+    def rounds(self) -> int:
+        """Rounds that are complete."""
+        return int(next(self._rows("SELECT count(*) FROM replies WHERE role = 'answer' AND kind IS NULL"))[0])
+
+    def new_replies(self) -> int:
+        """Replies of this session."""
+        return int(next(self._rows("SELECT count(*) FROM replies WHERE session = ?", self._session))[0])
+
+    def seconds(self) -> float:
+        """How long the run has taken, over all sessions."""
+        return float(next(self._rows("SELECT total(seconds) FROM sessions"))[0])
+
+    def _rows(self, query: str, *parameters: Any) -> Generator[Any]:
+        with database_errors(self.path):
+            yield from self._db.execute(query, parameters)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if not self.path.exists() or self.path.stat().st_ino != self._file:
+            raise InputError(f"{self.path}: was removed while its run was on")
+        with database_errors(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+def _values(session: int, row: ReplyRow) -> tuple[Any, ...]:
+    reply = row.reply
+    kind, message = (None, None) if reply.failure is None else (reply.failure.kind, reply.failure.message)
+    return (
+        session,
+        row.position,
+        row.round,
+        row.role,
+        reply.text,
+        reply.raw,
+        kind,
+        message,
+        reply.tokens_in,
+        reply.tokens_out,
+        reply.cost,
+        row.seconds,
+    )

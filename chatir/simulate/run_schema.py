@@ -1,0 +1,137 @@
+"""The run file's tables, and opening one: ours and whole, or refused before a byte of it changes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from chatir.errors import InputError
+from chatir.files import os_error
+
+APPLICATION_ID = int.from_bytes(b"ctIR", "big")
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE sessions (
+    session INTEGER PRIMARY KEY, started TEXT NOT NULL, seconds REAL NOT NULL, provenance TEXT NOT NULL
+);
+CREATE TABLE exports (sha256 TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE dialogs (
+    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, image TEXT NOT NULL, caption TEXT NOT NULL,
+    extra TEXT NOT NULL, digest TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'done', 'stopped', 'failed')), repeats INTEGER
+);
+CREATE TABLE replies (
+    reply INTEGER PRIMARY KEY, session INTEGER NOT NULL,
+    position INTEGER NOT NULL, round INTEGER NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('question', 'answer', 'observe')),
+    text TEXT, raw TEXT, kind TEXT, message TEXT,
+    tokens_in INTEGER, tokens_out INTEGER, cost REAL, seconds REAL NOT NULL
+);
+CREATE UNIQUE INDEX good_replies ON replies (position, round, role) WHERE kind IS NULL;
+CREATE INDEX failures ON replies (position, round, role) WHERE kind IS NOT NULL;
+"""
+
+
+_OPEN_HERE: set[Path] = set()
+"""Run files that this process has open."""
+
+
+class RunInUseError(InputError):
+    """Another process is writing the run file."""
+
+
+@contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the system say of the file into one line that names it."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise RunInUseError(f"{path}: another chatir is writing this run; wait for it, or stop it") from None
+        raise InputError(f"{path}: {error}; what was committed before is kept") from None
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the run file is damaged ({error}); --fresh keeps it aside and starts anew") from None
+
+
+def create_database(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
+    """Create a run file that holds these facts of its run, whole or not at all; raises InputError."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.touch(exist_ok=False)  # the system says better than SQLite why a file cannot be made
+        with database_errors(path), closing(sqlite3.connect(part, isolation_level=None)) as db:
+            # No write-ahead log before the end: the header that tells whose file it is must be in the file itself.
+            db.executescript(
+                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"
+            )
+            db.executemany("INSERT INTO run VALUES (?, ?)", facts.items())
+            db.execute("PRAGMA journal_mode = WAL")
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise RunInUseError(f"{path}: another chatir has just begun this run") from None
+        except OSError:  # no hard links on this file system: claim the name first
+            path.touch(exist_ok=False)
+            part.replace(path)
+    except OSError as error:
+        raise os_error(path, error) from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return open_database(path)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open an existing run file; raises InputError for one that is not ours, damaged or in use."""
+    if (
+        path.resolve() in _OPEN_HERE
+    ):  # before a look at the file: POSIX drops a process's locks when it closes any handle
+        raise RunInUseError(f"{path}: this process is writing this run already")
+    _check_header(path)
+    with database_errors(path):
+        db = _connect(path)
+        try:
+            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version != SCHEMA_VERSION:
+                raise InputError(f"{path}: is a run file of format {version}; this chatir reads {SCHEMA_VERSION}")
+        except BaseException:
+            db.close()
+            raise
+        _OPEN_HERE.add(path.resolve())
+        return db
+
+
+def close_database(path: Path, db: sqlite3.Connection) -> None:
+    """Close a run file that `open_database` or `create_database` opened."""
+    _OPEN_HERE.discard(path.resolve())
+    db.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    # Exclusive: no shared memory (so it works on network file systems), and a lock that ends with the process.
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def _check_header(path: Path) -> None:
+    """Look at the file's first bytes without SQLite, whose opening alone may change another program's file."""
+    if not path.is_file():
+        raise InputError(f"{path}: is not a run file; move it away, or name another --out")
+    try:
+        with path.open("rb") as file:
+            head = file.read(100)
+    except OSError as error:
+        raise os_error(path, error) from None
+    if head[:16] != b"SQLite format 3\0" or len(head) < 100:
+        raise InputError(f"{path}: is not a run file; move it away, or name another --out")
+    if int.from_bytes(head[68:72], "big") != APPLICATION_ID:
+        raise InputError(f"{path}: is a database of another program; move it away, or name another --out")

@@ -1,0 +1,159 @@
+"""`simulate`: one questioner and one answerer over a set of targets, from the first question to the dialogue JSON."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from chatir.dialog import Dialog
+from chatir.errors import InputError, InterruptedRunError
+from chatir.files import atomic_writer
+from chatir.simulate.dialogue_json import dump_dialogs
+from chatir.simulate.loop import Loop
+from chatir.simulate.opening import check_export, file_sha256, open_run
+from chatir.simulate.player import Player
+from chatir.simulate.progress import Progress
+from chatir.simulate.provenance import provenance
+from chatir.simulate.run_file import Role, RunFile
+from chatir.simulate.summary import RunSummary, summary_of
+from chatir.simulate.target_checks import check_all_targets, checked_targets
+
+
+def simulate(
+    targets: Iterable[Dialog],
+    questioner: object,
+    answerer: object,
+    *,
+    out: Path | str,
+    rounds: int = 10,
+    seed: int = 0,
+    images: Path | str | None = None,
+    observer: object | None = None,
+    ask_again: int = 2,
+    deterministic: bool = False,
+    fresh: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+    note: Callable[[str], None] = lambda line: None,
+) -> RunSummary:
+    """Play every target and write the dialogue JSON `out`; blocks until the run ends.
+
+    `out`'s run file (`X.run` beside `X.json`) keeps every reply as it comes; the same call again continues
+    where it stopped and retries what failed. What people said is a target's `said`, or else its rounds.
+    A generator of targets is used up as the run goes; anything else is checked whole before it starts.
+
+    rounds: per dialog. ask_again: how often a model that said nothing usable is asked once more.
+    observer: sees each dialog at round 0 and after each round, and stops it by answering True.
+    deterministic: fixed batches in target order, for players whose replies depend on their batch.
+    fresh: keep an existing run aside and start anew. report: called as the run goes on. note:
+    called with a line that the user should see.
+
+    Raises InputError for bad input, another configuration or a run file in use, before anything is
+    written; InterruptedRunError after SIGINT or SIGTERM, with everything saved.
+    """
+    out = Path(out)
+    if out.suffix != ".json":
+        raise InputError(f"{out}: the dialogue file needs a name that ends in .json")
+    for name, number, least in (("rounds", rounds, 1), ("ask_again", ask_again, 0), ("seed", seed, None)):
+        if type(number) is not int:
+            raise InputError(f"{name} is {number!r}, but must be a whole number")
+        if least is not None and number < least:
+            raise InputError(f"{name} is {number}, but must be at least {least}")
+    players: dict[Role, Player] = {
+        "question": Player.of(questioner, "ask"),
+        "answer": Player.of(answerer, "answer"),
+    }
+    if observer is not None:
+        players["observe"] = Player.of(observer, "observe")
+    for player in players.values():
+        if player.needs_images and images is None:
+            raise InputError(
+                f"{player.name} looks at the images: 'chatir fetch images' brings them, or name --images DIR"
+            )
+    config = _config(players, rounds=rounds, seed=seed, ask_again=ask_again, deterministic=deterministic)
+    checks = [player.check for player in players.values() if player.check]
+
+    total = None
+    if iter(targets) is not targets:
+        total = check_all_targets(targets, rounds, checks)
+    run = open_run(out, config, None if total is None else targets, fresh=fresh)
+    try:
+        run.start_session(provenance())
+        loop = Loop(
+            run,
+            players,
+            rounds=rounds,
+            seed=seed,
+            ask_again=ask_again,
+            deterministic=deterministic,
+            progress=_progress_so_far(run, total, rounds),
+            report=report,
+            note=note,
+        )
+        with _signals(loop.interrupt):
+            loop.run(checked_targets(targets, rounds, checks))
+        summary = summary_of(run, out, players["question"].name, players["answer"].name)
+        if summary.dialogs:
+            _export(run, out)
+        return summary
+    except (InterruptedRunError, KeyboardInterrupt):
+        of = "" if total is None else f" of {total}"
+        raise InterruptedRunError(
+            f"interrupted: {run.ended_well()}{of} dialogs are done, all replies that came are saved in {run.path}; "
+            "the same command goes on"
+        ) from None
+    finally:
+        run.close()
+
+
+def _config(players: dict[Role, Player], **settings: Any) -> dict[str, Any]:
+    """Everything that fixes the result."""
+    if settings["deterministic"]:
+        settings["deterministic"] = {role: player.batch_size for role, player in players.items()}
+    names = {"question": "questioner", "answer": "answerer", "observe": "observer"}
+    return settings | {names[role]: player.identity for role, player in players.items()}
+
+
+def _progress_so_far(run: RunFile, total: int | None, rounds: int) -> Progress:
+    progress = Progress(total, rounds)
+    progress.dialogs = run.ended_well()
+    progress.failed = run.states().get("failed", 0)
+    progress.rounds = run.rounds()
+    progress.repeats = run.repeats()[0]
+    for spent in (run.totals("question"), run.totals("answer")):
+        progress.spend(spent.tokens_in, spent.tokens_out, cost=spent.cost)
+    return progress
+
+
+def _export(run: RunFile, out: Path) -> None:
+    """Write the dialogue JSON; its hash is in the run file before the JSON is in its place."""
+    check_export(run, out)
+    with atomic_writer(out) as file:
+        dump_dialogs(file, run.dialogs())
+        file.flush()
+        run.note_export(file_sha256(Path(file.name)))
+
+
+@contextmanager
+def _signals(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM call `interrupt`; a second one ends the wait for replies under way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def handle(number: int, frame: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.default_int_handler)
+        interrupt()
+
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

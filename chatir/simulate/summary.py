@@ -1,0 +1,104 @@
+"""A run in figures, and as `chatir simulate` prints them when it has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chatir.live import duration, printable
+from chatir.simulate.run_file import FailedDialog, RoleTotals, RunFile
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run holds, all its sessions together.
+
+    dialogs: those that ended well; stopped: those of them that the observer stopped. repeats_per_dialog
+    is None without a dialog. seconds: of all sessions. new_replies: those of this session.
+    """
+
+    name: str
+    out: Path
+    run_file: Path
+    questioner: str
+    answerer: str
+    dialogs: int
+    stopped: int
+    rounds: int
+    repeats_per_dialog: float | None
+    dialogs_with_repeats: int
+    failed: tuple[FailedDialog, ...]
+    questions: RoleTotals
+    answers: RoleTotals
+    seconds: float
+    new_replies: int
+
+
+def summary_of(run: RunFile, out: Path, questioner: str, answerer: str) -> RunSummary:
+    """Read a run's summary from its run file."""
+    dialogs = run.ended_well()
+    repeats, with_repeats = run.repeats()
+    return RunSummary(
+        name=out.stem,
+        out=out,
+        run_file=run.path,
+        questioner=questioner,
+        answerer=answerer,
+        dialogs=dialogs,
+        stopped=run.states().get("stopped", 0),
+        rounds=run.rounds(),
+        repeats_per_dialog=repeats / dialogs if dialogs else None,
+        dialogs_with_repeats=with_repeats,
+        failed=tuple(run.failed()),
+        questions=run.totals("question"),
+        answers=run.totals("answer"),
+        seconds=run.seconds(),
+        new_replies=run.new_replies(),
+    )
+
+
+def summary_text(summary: RunSummary) -> str:
+    """A run in a few aligned lines; the last one is the path of the dialogue file, where there is one.
+
+    Tokens and cost are told where a player told them; what only the other one told is `unknown`, never 0.
+    """
+    dialogs = f"{summary.dialogs} with {summary.rounds} rounds"
+    if summary.stopped:
+        dialogs += f", {summary.stopped} of them stopped early"
+    lines = [("dialogs", dialogs)]
+    if summary.failed:
+        lines.append(("failed dialogs", str(len(summary.failed))))
+    if summary.repeats_per_dialog is not None:
+        share = 100 * summary.dialogs_with_repeats / summary.dialogs
+        lines.append(
+            ("repeats per dialog", f"{summary.repeats_per_dialog:.2f} ({share:.0f}% of dialogs repeat a question)")
+        )
+    lines += [
+        ("time", f"{duration(summary.seconds)} ({_busy(summary)})"),
+    ]
+    spent = (summary.questions, summary.answers)
+    if any(totals.tokens_in is not None or totals.tokens_out is not None for totals in spent):
+        lines.append(("tokens", f"{_tokens(summary.questions)} asking, {_tokens(summary.answers)} answering"))
+    if any(totals.cost is not None for totals in spent):
+        lines.append(("cost", f"{_cost(summary.questions)} asking, {_cost(summary.answers)} answering"))
+    width = max(len(name) for name, _ in lines)
+    text = [f"{summary.questioner} asks, {summary.answerer} answers"]
+    text += [f"  {name:<{width}}  {value}" for name, value in lines]
+    text.append(printable(str(summary.out if summary.dialogs else summary.run_file)))
+    return "\n".join(text)
+
+
+def _busy(summary: RunSummary) -> str:
+    return f"asking {duration(summary.questions.seconds)}, answering {duration(summary.answers.seconds)}"
+
+
+def _tokens(totals: RoleTotals) -> str:
+    if totals.tokens_in is None and totals.tokens_out is None:
+        return UNKNOWN
+    return f"{totals.tokens_in or 0:,} in + {totals.tokens_out or 0:,} out"
+
+
+def _cost(totals: RoleTotals) -> str:
+    return UNKNOWN if totals.cost is None else f"${totals.cost:.4f}"

@@ -1,0 +1,52 @@
+"""Dialogs as targets: checked one by one as they come, or all before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from chatir.dialog import Dialog, Round, image_problem, text_problem
+from chatir.errors import InputError
+from chatir.simulate.player import plain_data
+
+Check = Callable[[Dialog, int], None]
+
+
+def _as_target(dialog: Dialog, place: int, rounds: int, checks: list[Check]) -> Dialog:
+    """A dialog as a target: nothing asked yet, what people said kept apart, checked."""
+    if not isinstance(dialog, Dialog):
+        raise InputError(f"target {place}: is {type(dialog).__name__}, but must be a Dialog")
+    where = f"target {place} ({dialog.id!r})"
+    for name in ("image", "caption", "id"):
+        if not isinstance(getattr(dialog, name), str):
+            raise InputError(f"{where}: its {name} is {getattr(dialog, name)!r}, but must be text")
+    if problem := image_problem(dialog.image):
+        raise InputError(f"{where}: image path {dialog.image!r} {problem}")
+    said = dialog.said or dialog.rounds
+    if not all(isinstance(turn, Round) for turn in said):
+        raise InputError(f"{where}: what people said must be given as Rounds")
+    if dialog.extra:
+        plain_data(dict(dialog.extra), f"{where}: extra")
+    for text in (dialog.id, dialog.caption, *(part for turn in said for part in (turn.question, turn.answer))):
+        if problem := text_problem(text):
+            raise InputError(f"{where}: {text!r} {problem}")
+    target = Dialog(dialog.image, dialog.caption, said=said, id=dialog.id, extra=dialog.extra)
+    for check in checks:
+        check(target, rounds)
+    return target
+
+
+def checked_targets(targets: Iterable[Dialog], rounds: int, checks: list[Check]) -> Iterator[Dialog]:
+    """The dialogs as targets, each checked as it comes. Raises InputError."""
+    for place, dialog in enumerate(targets):
+        yield _as_target(dialog, place, rounds, checks)
+
+
+def check_all_targets(targets: Iterable[Dialog], rounds: int, checks: list[Check]) -> int:
+    """Check every target before anything is written; how many there are."""
+    places: dict[str, int] = {}
+    for place, target in enumerate(checked_targets(targets, rounds, checks)):
+        if (first := places.setdefault(target.id, place)) != place:
+            raise InputError(f"target {place}: {target.id!r} is named twice (first as target {first}); give ids")
+    if not places:
+        raise InputError("there are no targets")
+    return len(places)

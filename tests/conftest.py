@@ -1,0 +1,19 @@
+"""What all tests share: one thread for torch, and the released files where they are at hand."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported, here or in a child process: two cores are shared by tests that run at once.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder beside the project that holds the released dialogues."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not (folder / "data" / "chatir" / "dialogues").is_dir():
+        pytest.skip("the released dialogues (../shared) are not beside the project")
+    return folder

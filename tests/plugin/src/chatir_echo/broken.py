@@ -1,0 +1,1 @@
+raise RuntimeError("written in a hurry")
