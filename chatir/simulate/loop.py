@@ -124,7 +124,7 @@ class Loop:
                     return
             if now > told:
                 told = math.inf
-                self._note("waiting for replies under way; Ctrl-C stops at once")
+                self._note("waiting for replies under way; Ctrl-C again stops at once")
 
     def _collect(self) -> list[Done[Play]]:
         """Wait for a call to come back, and take all that have."""

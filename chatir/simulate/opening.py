@@ -73,7 +73,7 @@ def _check_same_targets(run: RunFile, targets: Iterable[Dialog]) -> None:
         more = sum(1 for _ in recorded)
     if more:
         raise InputError(
-            f"{run.path}: holds {more} targets more than are asked for now; a limit may grow, not shrink: "
+            f"{run.path}: holds {more} targets more than are given; a limit may grow, not shrink: "
             "use --fresh, or name another --out"
         )
 

@@ -87,9 +87,8 @@ def create_database(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
 
 def open_database(path: Path) -> sqlite3.Connection:
     """Open an existing run file; raises InputError for one that is not ours, damaged or in use."""
-    if (
-        path.resolve() in _OPEN_HERE
-    ):  # before a look at the file: POSIX drops a process's locks when it closes any handle
+    # Before any look at the file: a process loses its locks on a file when it closes any handle to it (POSIX).
+    if path.resolve() in _OPEN_HERE:
         raise RunInUseError(f"{path}: this process is writing this run already")
     _check_header(path)
     with database_errors(path):

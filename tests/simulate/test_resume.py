@@ -174,7 +174,7 @@ def test_the_limit_may_grow_and_costs_and_times_add_up(tmp_path: Path) -> None:
 def test_the_limit_may_not_shrink(tmp_path: Path) -> None:
     run(tmp_path)
     before = snapshot(tmp_path)
-    with pytest.raises(InputError, match="holds 4 targets more"):
+    with pytest.raises(InputError, match="holds 4 targets more than are given"):
         run(tmp_path, 6)
     assert snapshot(tmp_path) == before
 
