@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from chatir import __version__
+from chatir.console import complain, note, say, shown_progress, tell
 from chatir.errors import ChatirError, InputError
-from chatir.live import printable, tell
 
 if TYPE_CHECKING:
     from chatir.simulate.targets import Targets
 
 SHOWN_FAILURES = 10
-LONGEST = 2000
 FILE = click.Path(path_type=Path)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "auto_envvar_prefix": "CHATIR"}
 
@@ -57,30 +56,6 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:  # help that goes to a full disk; all else is told where it happens
         return complain(f"standard output: {error.strerror}", 2)
     return code if isinstance(code, int) else 0
-
-
-def complain(message: str, code: int) -> int:
-    """One line on stderr, whatever the message holds."""
-    line = printable(" ".join(message.split()))
-    if len(line) > LONGEST:
-        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
-    tell(f"chatir: {line}", sys.stderr)
-    return code
-
-
-def note(message: str) -> None:
-    """One line of progress on stderr."""
-    complain(message, 0)
-
-
-def say(result: object) -> None:
-    """Print a result on stdout. Whoever closed it has seen enough; any other trouble is an error."""
-    try:
-        print(result, flush=True)  # noqa: T201 - a command prints
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - or Python would complain as it exits
-    except OSError as error:
-        raise InputError(f"standard output: {error.strerror}") from None
 
 
 @click.group(context_settings=CONTEXT)
@@ -164,7 +139,6 @@ def simulate(
     with everything saved.
     """
     from chatir.data import data_folder, default_images, default_targets
-    from chatir.live import shown_progress
     from chatir.plugins import Context, build, parse_options
     from chatir.simulate import simulate as run_simulation
     from chatir.simulate.player import Player
@@ -287,8 +261,6 @@ def fetch(
         for path in fetch_released(folder or data_folder(), base_url or RELEASED_URL, note):
             say(path)
         return
-
-    from chatir.live import shown_progress
 
     wanted: Iterable[str]
     if corpus or whole_corpus:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chatir.live import duration
+from chatir.console import duration
 
 
 @dataclass(slots=True)

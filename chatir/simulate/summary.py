@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from chatir.live import duration, printable
+from chatir.console import duration, printable
 from chatir.simulate.run_file import FailedDialog, RoleTotals, RunFile
 
 UNKNOWN = "unknown"

@@ -1,14 +1,19 @@
-"""Telling the user how far something has come: a live line on a terminal, plain lines elsewhere."""
+"""What a user is told: results on stdout; errors, notes and progress on stderr, live on a terminal."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
+from chatir.errors import InputError
+
 LIVE_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
+LONGEST = 2000
 
 
 def duration(seconds: float) -> str:
@@ -28,6 +33,30 @@ def tell(line: str, stream: IO[str] | None) -> None:
 def printable(text: str) -> str:
     """Text from elsewhere on one line of a terminal: what it cannot print is shown as an escape."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def complain(message: str, code: int) -> int:
+    """One line on stderr, whatever the message holds."""
+    line = printable(" ".join(message.split()))
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    tell(f"chatir: {line}", sys.stderr)
+    return code
+
+
+def note(message: str) -> None:
+    """One line of progress on stderr."""
+    complain(message, 0)
+
+
+def say(result: object) -> None:
+    """Print a result on stdout. Whoever closed it has seen enough; any other trouble is an error."""
+    try:
+        print(result, flush=True)  # noqa: T201 - a command prints
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - or Python would complain as it exits
+    except OSError as error:
+        raise InputError(f"standard output: {error.strerror}") from None
 
 
 @contextmanager
