@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench train evaluate clean
 
 demo: $(VENV)/offline
 	$(BIN)/chatir simulate --questioner smollm2 --answerer nearest-human \
@@ -24,6 +24,15 @@ format: $(VENV)/dev
 
 bench: $(VENV)/dev
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
+
+# Trains the built-in models anew, into the package, and writes what is measured of them into their cards.
+train: $(VENV)/installed
+	$(BIN)/python -m training.train
+	$(BIN)/python -m training.evaluate --write
+
+# Measures the built-in models and fails where their cards show other figures.
+evaluate: $(VENV)/installed
+	$(BIN)/python -m training.evaluate
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

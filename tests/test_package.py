@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from chatir.scenes.checkpoints import checkpoints
+
 PROJECT = Path(__file__).parents[1]
 
 
@@ -28,6 +30,14 @@ def test_the_wheel_holds_code_types_and_prompts_and_nothing_else(wheel: Path) ->
     assert {name.split("/")[0].split("-")[0] for name in names} == {"chatir"}
     tracked = {str(path.relative_to(PROJECT)) for path in (PROJECT / "chatir").rglob("*.py")}
     assert tracked <= set(names)
+
+
+def test_the_wheel_holds_the_built_in_models_and_stays_small(wheel: Path) -> None:
+    held = set(zipfile.ZipFile(wheel).namelist())
+    shipped = {path for folder in checkpoints().values() for path in folder.rglob("*") if path.is_file()}
+    assert len(shipped) > 12
+    assert {str(path.relative_to(PROJECT)) for path in shipped} <= held
+    assert wheel.stat().st_size < 15e6
 
 
 def test_the_installed_wheel_plays(wheel: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A small world of pictures, its people's dialogs, and small models that were trained on it."""
