@@ -8,12 +8,21 @@ against many pictures at once, with the reader's doubts and not only the one tar
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, normalize, softmax
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTextConfig, CLIPVisionConfig
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPProcessor,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    PreTrainedTokenizerFast,
+)
 
 from chatir.dialog import Dialog, Round
 from chatir.scenes.language import QUESTIONS, wordings
@@ -33,6 +42,9 @@ WIDTH = 192
 SPACE = 256
 LONGEST = 192
 """Tokens that the text side holds: the longest dialog of ten rounds has about 150."""
+
+SHARPNESS, WEIGHT_OF_ANSWERS = 16, 4
+"""Unit vectors are multiplied so before answers are read off; and what these weigh against the patches' names."""
 
 GALLERY = 16384
 CANDIDATES = 1024
@@ -84,44 +96,45 @@ def any_dialog(scene: Scene, rng: random.Random) -> Dialog:
     return Dialog("", caption, rounds)
 
 
-def main(folder: Path, effort: float = 1.0) -> None:
-    """Train the retriever and write its checkpoint into `folder`; `effort` is the share of the steps to take."""
-    torch.manual_seed(SEED)
-    rng = random.Random(SEED)
-    model, processor = new_model()
-    naming = PatchNaming(WIDTH)
+def embed(model: CLIPModel, some: Sequence[Scene]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Unit vectors of pictures [scenes, space], and all states of the vision transformer."""
+    seen = model.vision_model(pixel_values=pixels(some))
+    return normalize(model.visual_projection(seen.pooler_output), dim=-1), seen.last_hidden_state
+
+
+def learn_to_see(model: CLIPModel, effort: float) -> None:
+    """The answer to every question can be read off a picture's vector; each patch names what it shows."""
+    naming, lessons = PatchNaming(WIDTH), batches(4, 64)
     answers = nn.Linear(SPACE, sum(map(len, ANSWERS)), bias=False)
     splits = [len(possible) for possible in ANSWERS]
 
-    def embed(some: list[Scene]) -> tuple[torch.Tensor, torch.Tensor]:
-        seen = model.vision_model(pixel_values=pixels(some))
-        return normalize(model.visual_projection(seen.pooler_output), dim=-1), seen.last_hidden_state
-
-    hearing = RoundNaming(WIDTH, processor.tokenizer)
-    lessons = batches(4, 64)
-
-    def first() -> torch.Tensor:
+    def loss() -> torch.Tensor:
         some = next(lessons)
-        vectors, states = embed(some)
+        vectors, states = embed(model, some)
         true = truths(some)
-        read = answers(16 * vectors).split(splits, dim=1)
+        read = answers(SHARPNESS * vectors).split(splits, dim=1)
         wrong = [cross_entropy(scores, true[:, column]) for column, scores in enumerate(read)]
-        return torch.stack(wrong).mean() * 4 + naming(states, some)
+        return WEIGHT_OF_ANSWERS * torch.stack(wrong).mean() + naming(states, some)
 
     seeing = [model.vision_model, model.visual_projection, naming, answers]
-    train("retriever sees", [p for part in seeing for p in part.parameters()], first, 1200, 1.5e-3, effort)
+    train("retriever sees", [p for part in seeing for p in part.parameters()], loss, 1200, 1.5e-3, effort)
 
+
+def learn_to_read(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, rng: random.Random, effort: float) -> None:
+    """A dialog's vector scores a gallery's pictures as the symbolic reader does; each round's end names its fact."""
     gallery = next(batches(5, max(CANDIDATES, round(GALLERY * effort))))
     true = truths(gallery)
     with torch.no_grad():
-        pictures = torch.cat([embed(gallery[start : start + 256])[0] for start in range(0, len(gallery), 256)])
+        parts = (gallery[start : start + 256] for start in range(0, len(gallery), 256))
+        pictures = torch.cat([embed(model, part)[0] for part in parts])
+    hearing = RoundNaming(WIDTH, tokenizer)
 
-    def second() -> torch.Tensor:
+    def loss() -> torch.Tensor:
         rounds = rng.randint(0, 10)
         chosen = torch.tensor(rng.sample(range(len(gallery)), CANDIDATES))
         dialogs = [any_dialog(gallery[number], rng) for number in chosen[:DIALOGS].tolist()]
         teacher = likelihood([told(dialog, rounds) for dialog in dialogs], true[chosen], TRUST)
-        texts = processor.tokenizer([joined(dialog, rounds) for dialog in dialogs], padding=True, return_tensors="pt")
+        texts = tokenizer([joined(dialog, rounds) for dialog in dialogs], padding=True, return_tensors="pt")
         read = model.text_model(**texts)
         vectors = normalize(model.text_projection(read.pooler_output), dim=-1)
         scores = model.logit_scale.exp() * vectors @ pictures[chosen].T
@@ -130,5 +143,13 @@ def main(folder: Path, effort: float = 1.0) -> None:
 
     reading = [model.text_model, model.text_projection, hearing]
     parameters = [model.logit_scale, *(p for part in reading for p in part.parameters())]
-    train("retriever reads", parameters, second, 1600, 1e-3, effort)
+    train("retriever reads", parameters, loss, 1600, 1e-3, effort)
+
+
+def main(folder: Path, effort: float = 1.0) -> None:
+    """Train the retriever and write its checkpoint into `folder`; `effort` is the share of the steps to take."""
+    torch.manual_seed(SEED)
+    model, processor = new_model()
+    learn_to_see(model, effort)
+    learn_to_read(model, processor.tokenizer, random.Random(SEED), effort)
     ship(model, processor, folder)
