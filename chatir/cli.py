@@ -298,7 +298,7 @@ def scenes(context: click.Context, folder: Path | None, count: int, seed: int, c
     """Draw small scenes whose content is known.
 
     DIR gets images/, corpus.json (their list, to search in) and targets.json (a vague caption of each and ten
-    rounds in which people talk about it). The same count and seed give the same bytes.
+    rounds in which simulated people talk about it). The same count and seed give the same bytes.
 
     Three small models that were trained on such scenes come with chatir: an answerer (blip2), a retriever (clip)
     and a questioner (t5). None of the scenes drawn here was shown to them in training.
