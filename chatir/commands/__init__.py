@@ -1,0 +1,1 @@
+"""The commands of `chatir`, one a file: parse, call, print."""

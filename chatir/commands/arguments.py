@@ -1,0 +1,41 @@
+"""What several commands take, and what they tell alike."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from chatir.console import note
+from chatir.errors import InputError
+
+if TYPE_CHECKING:
+    from chatir.simulate.targets import Targets
+
+FILE = click.Path(path_type=Path)
+SHOWN_FAILURES = 10
+
+
+def read_targets(path: Path, limit: int | None, image_template: str | None) -> Targets:
+    """The targets of a file, the first `limit` of them. Raises InputError."""
+    from chatir.simulate.targets import VISDIAL_IMAGE, Targets
+
+    check_limit(limit)
+    return Targets(path, limit, image_template or VISDIAL_IMAGE)
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise InputError for a limit that is no number of targets."""
+    if limit is not None and not 1 <= limit <= sys.maxsize:
+        raise InputError(f"--limit is {limit}, but must be at least 1 and a number of targets")
+
+
+def name_failures(failures: Sequence[object], rest: str = "") -> None:
+    """A line for each of the first failures, and how many more there are."""
+    for failure in failures[:SHOWN_FAILURES]:
+        note(f"failed: {failure}")
+    if (more := len(failures) - SHOWN_FAILURES) > 0:
+        note(f"failed: {more} more{rest}")

@@ -1,0 +1,42 @@
+"""`chatir lint`: count the defects of dialogue files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from chatir.commands.arguments import FILE
+from chatir.console import say
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.option(
+    "--reference", type=FILE, metavar="FILE", help="A dialogue file over the same targets to hold each file against."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Rounds that a dialog should have.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+)
+def lint(files: tuple[Path, ...], reference: Path | None, rounds: int, form: str) -> None:
+    """Count the defects of dialogue files.
+
+    Leaked labels, lost question marks, empty answers, odd spacing, images named twice and more; with
+    --reference also dialogs that are missing, extra, of another caption or in another order. Findings do not
+    change the exit code.
+    """
+    import json
+
+    from chatir.compare.lint import lint as lint_file
+    from chatir.compare.lint_table import lint_table
+
+    reports = [lint_file(file, reference, rounds=rounds) for file in files]
+    say(json.dumps([report.as_json() for report in reports], indent=2) if form == "json" else lint_table(reports))
