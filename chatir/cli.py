@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from chatir import __version__
+from chatir.commands.cache import cache
 from chatir.commands.fetch import fetch
 from chatir.commands.lint import lint
 from chatir.commands.list import list_
@@ -67,5 +68,5 @@ def commands() -> None:
     """
 
 
-for command in (simulate, lint, list_, fetch, scenes):
+for command in (simulate, lint, list_, fetch, scenes, cache):
     commands.add_command(command)

@@ -50,6 +50,7 @@ class Dialog:
     said: what people said about the image; a player sees it only if it declares `uses_said`.
     id: identity in a run, the image unless given (Flickr30k has five captions an image).
     seed: for a player that samples; derived from (run seed, id, round, attempt).
+    memory: what the player at hand asked, by its latest `Reply.memory` about this dialog, to be given back.
     extra: further keys of the file that the dialog came from, kept so that nothing is lost.
     """
 
@@ -59,6 +60,7 @@ class Dialog:
     said: tuple[Round, ...] = ()
     id: str = None  # type: ignore[assignment]  # None means: the image
     seed: int = 0
+    memory: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +88,9 @@ class Reply:
     """What a player gave for one dialog: clean one-line text, or a typed failure, never both.
 
     raw: the text as the model gave it. tokens_in, tokens_out: token counts; cost: US dollars; each None
-    when unknown, never 0 for want of knowledge.
+    when unknown, never 0 for want of knowledge. memory: what the player wants to be given back as
+    `Dialog.memory` whenever it plays this dialog again; it is kept in the run file, and lives on after a
+    resume (None: what it was given before stays).
     """
 
     text: str | None
@@ -95,6 +99,7 @@ class Reply:
     tokens_out: int | None = None
     cost: float | None = None
     failure: Failure | None = None
+    memory: str | None = None
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.failure is None):

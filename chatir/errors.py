@@ -17,6 +17,19 @@ class InputError(ChatirError):
     exit_code = 2
 
 
+class StoppedRunError(ChatirError):
+    """The run was stopped early on purpose (cost limit, exhausted quota); everything answered so far is saved.
+
+    goes_on: what makes the run go on, for the user to read.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, goes_on: str = "the same command goes on") -> None:
+        super().__init__(message)
+        self.goes_on = goes_on
+
+
 class InterruptedRunError(ChatirError):
     """The run was interrupted; everything answered so far is saved."""
 

@@ -30,7 +30,8 @@ def _lines(plugin: Plugin) -> list[str]:
         factory = plugin.load()
     except InputError as error:
         return [*lines, f"      {error}"]
-    about = inspect.getdoc(inspect.getmodule(factory)) or inspect.getdoc(factory) or ""
+    told_by = inspect.getmodule(factory) if inspect.isclass(factory) else factory
+    about = inspect.getdoc(told_by) or inspect.getdoc(factory) or ""
     first = about.splitlines()[0] if about else ""
     lines.append(f"      {first.removeprefix(f'`{plugin.name}`: ')}")
     if model := options_model(factory):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from chatir.errors import ChatirError, InputError
 
 if typing.TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from chatir.models.reply_cache import ReplyCache
 
 Kind = Literal["questioners", "answerers", "retrievers"]
 KINDS: tuple[Kind, ...] = ("questioners", "answerers", "retrievers")
@@ -28,12 +31,12 @@ def _silent(message: str) -> None:
 class Context:
     """What a run lends to a player.
 
-    images: the folder that image paths are relative to, None if the run has none. cache: a folder that
-    outlives the run. progress: tells the user one line ("loading the model").
+    images: the folder that image paths are relative to, None if the run has none. cache: replies of models,
+    kept from run to run; None unless the user asked for it. progress: tells the user one line ("loading the model").
     """
 
     images: Path | None = None
-    cache: Path | None = None
+    cache: ReplyCache | None = None
     progress: Callable[[str], None] = _silent
 
 
@@ -160,10 +163,12 @@ def _parameters(factory: Callable[..., Any]) -> dict[str, Any]:
 def _checked_options(model: type[BaseModel], options: Mapping[str, Any], owner: str) -> BaseModel:
     from pydantic import ValidationError
 
-    if unknown := [name for name in options if name not in model.model_fields]:
+    unknown = [name for name in options if name not in model.model_fields]
+    if unknown and model.model_config.get("extra") != "allow":
         raise InputError(f"{owner} has no option {unknown[0]!r}{did_you_mean(unknown[0], model.model_fields)}")
+    given = {name: None if _means_none(model, name, value) else value for name, value in options.items()}
     try:
-        return model.model_validate(dict(options))
+        return model.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "options"
@@ -172,18 +177,34 @@ def _checked_options(model: type[BaseModel], options: Mapping[str, Any], owner: 
         raise InputError(f"{owner}: option {name}={first['input']!r}: {first['msg'].lower()}") from None
 
 
+def _means_none(model: type[BaseModel], name: str, value: Any) -> bool:
+    """Whether a typed `none` is the absence of a value."""
+    field = model.model_fields.get(name)
+    return value == "none" and field is not None and type(None) in typing.get_args(field.annotation)
+
+
 def describe_options(model: type[BaseModel] | None) -> str:
     """`shots=1 (int), batch_size=8 (int)`: the options of a factory, with defaults and types."""
     if model is None:
         return "none"
     parts = []
     for name, field in model.model_fields.items():
-        kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
-        if typing.get_origin(field.annotation) is not None or "|" in kind:
-            kind = str(field.annotation).replace("typing.", "")
-        default = "" if field.is_required() else f"={field.default}"
-        parts.append(f"{name}{default} ({kind})")
-    return ", ".join(parts)
+        default = "" if field.is_required() else f"={'none' if field.default is None else field.default}"
+        parts.append(f"{name}{default} ({_type(field.annotation)})")
+    further = ["..."] if model.model_config.get("extra") == "allow" else []
+    return ", ".join(parts + further)
+
+
+def _type(annotation: Any) -> str:
+    """A type as a user reads it: `int`, `greedy|sample`, `float|none`."""
+    if annotation is type(None):
+        return "none"
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Literal:
+        return "|".join(map(str, arguments))
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return "|".join(map(_type, arguments))
+    return {"str": "text", "Path": "file"}.get(name := getattr(annotation, "__name__", str(annotation)), name)
 
 
 def parse_options(pairs: Iterable[str], flag: str) -> dict[str, str]:

@@ -173,7 +173,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "--limit few": ([*GOOD_RUN, "--limit", "few"], "'few' is not a valid integer"),
     "--rounds 0": ([*GOOD_RUN, "--rounds", "0"], "rounds is 0, but must be at least 1"),
     "--ask-again -1": ([*GOOD_RUN, "--ask-again", "-1"], "ask_again is -1"),
-    "--seed x": ([*GOOD_RUN, "--seed", "x"], "'x' is not a valid integer"),
+    "--seed x": ([*GOOD_RUN, "--seed", "x"], "'x' is not a number"),
     "--out without .json": ([*GOOD_RUN, "--out", "x.txt"], "x.txt: the dialogue file needs a name that ends in .json"),
     "--out of a directory": ([*GOOD_RUN, "--out", "dir.json"], "dir.json: is a directory"),
     "--out over the targets": ([*GOOD_RUN, "--out", "good.json"], "good.json: holds the targets; name another --out"),
@@ -182,7 +182,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "--images that are not there": ([*GOOD_RUN, "--images", "nowhere"], "--images nowhere: is no folder"),
     "a prompt that is not there": (
         ["simulate", "--questioner", "smollm2", "-q", "prompt=zero", "--answerer", "human", "--targets", "good.json"],
-        "there is no prompt 'zero'; there are: few-shot",
+        "there is no prompt 'zero'; there are: chatcaptioner, few-shot",
     ),
     "default targets not fetched": (["simulate", *HUMANS], "'chatir fetch' brings it"),
     "image template": (

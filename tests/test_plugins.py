@@ -79,7 +79,7 @@ def test_its_options_fix_the_run(chatir: Chatir, targets: str) -> None:
         (["echo", "-q", "times"], "-q times: must be KEY=VALUE"),
         (["echo", "-q", "word=a", "-q", "word=b"], "-q word=b: word is given twice"),
         (["echo-plain", "-q", "word=a"], "questioner 'echo-plain' has no options, but got word"),
-        (["ehco"], "there is no questioner 'ehco'; did you mean 'echo'? there are: echo, echo-broken,"),
+        (["ehco"], "there is no questioner 'ehco'; did you mean 'echo'?"),
         (["echo-heavy"], "needs the package 'a_package_that_nobody_has': pip install 'chatir-echo[heavy]'"),
         (["echo-broken"], "'echo-broken' of chatir-echo cannot be loaded: RuntimeError: written in a hurry"),
         (["echo-failing"], "questioner 'echo-failing' cannot be made: ValueError: no weights there"),
@@ -99,7 +99,7 @@ def test_the_list_names_every_plugin_its_source_and_options_and_survives_a_broke
     for line in (
         "echo  (from chatir-echo)",
         "asks the same question in every round.",
-        "options: word=echo (str), times=1 (int), loud=False (bool)",
+        "options: word=echo (text), times=1 (int), loud=False (bool)",
         "RuntimeError: written in a hurry",
         "pip install 'chatir-echo[heavy]'",
         "nearest-human",
@@ -132,7 +132,7 @@ def test_the_list_of_plugins_imports_none_of_them() -> None:
 
 
 def test_players_are_built_in_python_as_the_command_builds_them() -> None:
-    assert [plugin.name for plugin in plugins("questioners")] == ["human", "smollm2"]
+    assert {"human", "smollm2", "chatgpt", "unanswered", "hf", "pool"} <= {p.name for p in plugins("questioners")}
     answerer = build("answerers", "nearest-human", {"threshold": "0.7"})
     assert answerer.config["threshold"] == 0.7
     with pytest.raises(InputError, match="no answerer 'chatgpt'"):

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chatir.commands.arguments import FILE, name_failures, read_targets
-from chatir.console import note, say, shown_progress
+from chatir.console import note, printable, say, shown_progress
 from chatir.errors import InputError
+
+if TYPE_CHECKING:
+    from chatir.simulate.targets import Targets
+
+
+def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    """`0,1,2` as numbers, each of them once."""
+    try:
+        seeds = [int(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number, or some with commas between them") from None
+    if len(set(seeds)) < len(seeds):
+        raise click.BadParameter(f"{value!r} names a seed twice")
+    return seeds
 
 
 @click.command()
@@ -45,7 +60,14 @@ from chatir.errors import InputError
 @click.option("--images", type=FILE, metavar="DIR", help="Folder of the images, if a player looks at them.")
 @click.option("--rounds", default=10, show_default=True, metavar="N", help="Rounds per dialog.")
 @click.option("--limit", type=int, metavar="N", help="Only the first N targets; it may grow from call to call.")
-@click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of the players that sample.")
+@click.option(
+    "--seed",
+    default="0",
+    show_default=True,
+    metavar="N[,N...]",
+    callback=_seeds,
+    help="Seed of the players that sample. Several make one run each: NAME_seed0.json, NAME_seed1.json, ...",
+)
 @click.option(
     "--out",
     type=FILE,
@@ -63,6 +85,13 @@ from chatir.errors import InputError
     metavar="N",
     help="Times a reply without a question or answer is asked again.",
 )
+@click.option(
+    "--cost-limit", type=float, metavar="USD", help="Stop before the run, all its sessions together, costs more."
+)
+@click.option(
+    "--cache", type=FILE, metavar="FILE", help="Keep replies of models here, and take from here what was asked before."
+)
+@click.option("--dry-run", is_flag=True, help="Print calls, estimated tokens and cost of each player, and call nobody.")
 def simulate(
     questioner: str,
     answerer: str,
@@ -73,6 +102,10 @@ def simulate(
     images: Path | None,
     limit: int | None,
     out: Path | None,
+    seed: list[int],
+    cache: Path | None,
+    dry_run: bool,
+    cost_limit: float | None,
     **settings: Any,
 ) -> None:
     """Let a questioner and an answerer talk about images.
@@ -80,34 +113,56 @@ def simulate(
     They hold a dialog about each target; the dialogs are written as dialogue JSON. The same command typed
     again goes on where it stopped, and retries the dialogs that failed. Every reply is saved as it comes.
 
-    Exit codes: 0 done, 1 some dialogs failed (they are named), 2 wrong use or bad input, 130 interrupted
-    with everything saved.
+    Exit codes: 0 done, 1 some dialogs failed (they are named), 2 wrong use or bad input (a rejected key too),
+    3 stopped before the cost limit or by an exhausted quota, 130 interrupted; what came is always saved.
     """
-    from chatir.data import data_folder, default_images, default_targets
+    from chatir.data import default_images, default_targets
+    from chatir.models.reply_cache import ReplyCache
     from chatir.plugins import Context, build, parse_options
-    from chatir.simulate import simulate as run_simulation
-    from chatir.simulate.player import Player
-    from chatir.simulate.summary import summary_text
+    from chatir.simulate.setting import players_of
 
     asks, answers = parse_options(questioner_options, "-q"), parse_options(answerer_options, "-a")
     if images is not None and not images.is_dir():
         raise InputError(f"--images {images}: is no folder")
-    context = Context(images or default_images(), data_folder(), note)
-    asking = build("questioners", questioner, asks, context)
-    answering = build("answerers", answerer, answers, context)
-    read = read_targets(targets or default_targets(), limit, image_template)
-    names = (Player.of(asking, "ask").name, Player.of(answering, "answer").name)
-    path = out or Path("outputs", f"{'_'.join(names)}.json")
-    if path.resolve() == read.path.resolve():
-        raise InputError(f"{path}: holds the targets; name another --out")
+    with nullcontext() if cache is None or dry_run else closing(ReplyCache(cache)) as replies:
+        context = Context(images or default_images(), replies, note)
+        players = build("questioners", questioner, asks, context), build("answerers", answerer, answers, context)
+        read = read_targets(targets or default_targets(), limit, image_template)
+        names = [player.name for player in players_of(*players).values()]
+        path = out or Path("outputs", f"{'_'.join(names)}.json")
+        files = {each: path if len(seed) == 1 else path.with_stem(f"{path.stem}_seed{each}") for each in seed}
+        for file in files.values():
+            if file.resolve() == read.path.resolve():
+                raise InputError(f"{file}: holds the targets; name another --out")
+        failed = 0
+        for each, file in files.items():
+            if dry_run:
+                _foresee(read, *players, out=file, seed=each, **settings)
+                continue
+            failed += _run(
+                read, *players, out=file, seed=each, images=context.images, cost_limit=cost_limit, **settings
+            )
+    if failed:
+        note(f"{failed} dialogs failed and are left out; the same command tries them again")
+        raise click.exceptions.Exit(1)
+
+
+def _run(read: Targets, asking: object, answering: object, **settings: Any) -> int:
+    """One run, and what is told of it; how many of its dialogs failed."""
+    from chatir.simulate import simulate as run_simulation
+    from chatir.simulate.summary import summary_text
+
     with shown_progress(sys.stderr) as report:
-        summary = run_simulation(
-            read, asking, answering, out=path, images=context.images, report=report, note=note, **settings
-        )
+        summary = run_simulation(read, asking, answering, report=report, note=note, **settings)
     if not summary.new_replies:
         note("this run was complete; its dialogue file is written again")
     name_failures(summary.failed, f"; all are in {summary.run_file}")
     say(summary_text(summary))
-    if summary.failed:
-        note(f"{len(summary.failed)} dialogs failed and are left out; the same command tries them again")
-        raise click.exceptions.Exit(1)
+    return len(summary.failed)
+
+
+def _foresee(read: Targets, asking: object, answering: object, *, out: Path, **settings: Any) -> None:
+    from chatir.simulate.dry_run import dry_run
+
+    foreseen = dry_run(read, asking, answering, out=out, **settings)
+    say(f"{printable(str(out))}: {foreseen}")

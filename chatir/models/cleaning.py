@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
-_TURN = re.compile(
+TURN = re.compile(
     r"<\|(?:im_start|start_header_id)\|>\s*\w*|<start_of_turn>\s*\w*|<\|[^<>|\s]+\|>"
     r"|<(?:/s|eos|end_of_turn|extra_id_\d+)>|\[/?INST\]",
     re.IGNORECASE,
@@ -106,7 +106,7 @@ def _answer(raw: str) -> str | None:
 def _lines(raw: str) -> Iterator[str]:
     """The lines of a reply that are not blank, printable, without what a model thinks before it speaks."""
     spoken = raw.rpartition("</think>")[2].partition("<think>")[0]
-    for line in _TURN.sub("\n", _FILLING.sub(" ", spoken)).splitlines():
+    for line in TURN.sub("\n", _FILLING.sub(" ", spoken)).splitlines():
         seen = (c if c.isprintable() else " " for c in line if unicodedata.category(c) != "Cf")
         text = _MARKS.sub("?", " ".join(_MARKDOWN.sub("", "".join(seen)).split()))
         if text and not _HEADING.fullmatch(text):
@@ -150,7 +150,7 @@ def _unquoted(text: str) -> str:
     while text and (closing := _QUOTES.get(text[0])):
         inside = _APOSTROPHE.sub("", text[1:])
         if not set(closing) & set(inside):
-            text = text[1:]
+            text = text.lstrip(text[0])  # all of them at once: a model that loops may have given thousands
         elif inside[-1] in closing and not {text[0], *closing} & set(inside[:-1]):
             text = text[1:-1]
         else:

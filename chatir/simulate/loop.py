@@ -14,6 +14,7 @@ from typing import Any
 from chatir.dialog import UNUSABLE, Dialog, Reply, Round
 from chatir.errors import ChatirError, InputError, InterruptedRunError
 from chatir.questions import normalised_question
+from chatir.simulate.budget import Budget
 from chatir.simulate.lane import Done, Lane, Work
 from chatir.simulate.play import FixedBatches, Play
 from chatir.simulate.player import Player
@@ -56,6 +57,7 @@ class Loop:
         seed: int,
         ask_again: int,
         deterministic: bool,
+        cost_limit: float | None,
         progress: Progress,
         report: Callable[[Progress], None],
         note: Callable[[str], None],
@@ -63,7 +65,7 @@ class Loop:
         """Players by the stage that they serve: "question", "answer", and "observe" where there is an observer.
 
         ask_again: how often a model that said nothing usable is asked once more. deterministic: fixed
-        batches in target order.
+        batches in target order. cost_limit: US dollars that all sessions together may cost.
         """
         self._run_file = run_file
         self._players = players
@@ -75,6 +77,8 @@ class Loop:
         self._note = note
         self._first: Role = "observe" if "observe" in players else "question"
         self._fixed = FixedBatches({r: p.batch_size for r, p in players.items()}) if deterministic else None
+        dearest = {role: run_file.dearest(role) for role in players}
+        self._budget = Budget(cost_limit, players, self._arguments, lambda: progress.cost or 0.0, dearest)
         self._window = max(WINDOW, 4 * sum(p.batch_size * p.concurrency for p in players.values()))
         self._known = sum(run_file.states().values())
         self._inbox: SimpleQueue[Done[Play] | None] = SimpleQueue()
@@ -166,14 +170,20 @@ class Loop:
     def _send(self, step: _Step, lanes: dict[Role, Lane[Play]]) -> None:
         """Queue the dialogs that go on for the player that they wait for."""
         if self._fixed is not None:
-            for batch in self._fixed.ready(step.going_on, step.ended):
+            for batch in self._budget.affordable(self._fixed.ready(step.going_on, step.ended)):
                 lanes[batch[0].stage].put_batch(batch)
             return
         for play in step.alone:
-            lanes[play.stage].put_batch([play])
-        for role, lane in lanes.items():
-            if plays := [play for play in step.going_on if play.stage == role]:
-                lane.put(plays)
+            play.alone = True
+        sent: dict[Role, list[Play]] = {role: [] for role in lanes}
+        for (play,) in self._budget.affordable([play] for play in (*step.alone, *step.going_on)):
+            if play.alone:
+                lanes[play.stage].put_batch([play])
+            else:
+                sent[play.stage].append(play)
+        for role, plays in sent.items():
+            if plays:
+                lanes[role].put(plays)
 
     def _let_in(self, targets: Iterator[tuple[int, Dialog]], step: _Step) -> None:
         """Let targets in while there is room; those that ended well in an earlier session pass by."""
@@ -215,10 +225,10 @@ class Loop:
 
     def _work(self, role: Role) -> Work[Play]:
         """What a stage's lane does with a batch of plays."""
-        player, seed = self._players[role], self._seed
+        player = self._players[role]
 
         def arguments(plays: list[Play]) -> tuple[Any, ...]:
-            dialogs = [play.shown(seed, said=player.uses_said) for play in plays]
+            dialogs = [self._shown(play) for play in plays]
             return (dialogs, [play.question for play in plays]) if role == "answer" else (dialogs,)
 
         def call(plays: list[Play]) -> Any:
@@ -235,8 +245,19 @@ class Loop:
             close=player.close,
         )
 
+    def _shown(self, play: Play) -> Dialog:
+        return play.shown(self._seed, said=self._players[play.stage].uses_said)
+
+    def _arguments(self, play: Play) -> tuple[Any, ...]:
+        """What the player that a play waits for is asked about it."""
+        dialog = self._shown(play)
+        return (dialog, play.question) if play.stage == "answer" else (dialog,)
+
     def _take_in(self, call: Done[Play], step: _Step) -> None:
         """Sort out one call: rows to commit, and where each of its dialogs goes."""
+        self._budget.settle(call.items)
+        for play in call.items:
+            play.alone = False
         if isinstance(call.error, ChatirError):
             step.stop(call.error)
             return
@@ -269,6 +290,8 @@ class Loop:
         progress = self._progress
         step.replies.append(ReplyRow(play.position, play.number, play.stage, reply, seconds))
         progress.spend(reply.tokens_in, reply.tokens_out, cost=reply.cost)
+        if reply.failure is None or reply.cost is not None:
+            self._budget.note(play.stage, reply.cost)
         if reply.failure is not None:
             if reply.failure.kind in UNUSABLE and play.attempt < play.last_attempt:
                 play.attempt += 1
@@ -278,6 +301,8 @@ class Loop:
             return
         play.attempt, play.last_attempt = 0, self._ask_again
         text = reply.text or ""
+        if reply.memory is not None:
+            play.memories[play.stage] = reply.memory
         if play.stage == "question":
             repeats = play.repeats
             play.question, play.stage = text, "answer"

@@ -21,21 +21,35 @@ from chatir.simulate.target_checks import checked_targets
 def open_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None, *, fresh: bool) -> RunFile:
     """Continue the run of `out`, or begin it."""
     path = out.with_suffix(".run")
-    if path.is_dir() or out.is_dir():
-        raise InputError(f"{path if path.is_dir() else out}: is a directory, but a file is to be written there")
     if fresh:
+        _check_files(out, path)
         _keep_aside(out, path)
-    elif os.path.lexists(path):
-        return _continued(RunFile.open(path), out, config, targets)
-    elif out.exists():
-        raise InputError(
-            f"{out}: exists, but has no run file {path.name}: move it away, name another --out, or use --fresh"
-        )
+    elif (run := existing_run(out, config, targets)) is not None:
+        return run
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise os_error(out.parent, error) from None
     return RunFile.create(path, config)
+
+
+def existing_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None) -> RunFile | None:
+    """The run of `out` if it can be continued, None if there is none yet. Raises InputError for another's."""
+    path = out.with_suffix(".run")
+    _check_files(out, path)
+    if os.path.lexists(path):
+        return _continued(RunFile.open(path), out, config, targets)
+    if out.exists():
+        raise InputError(
+            f"{out}: exists, but has no run file {path.name}: move it away, name another --out, or use --fresh"
+        )
+    return None
+
+
+def _check_files(out: Path, path: Path) -> None:
+    for file in (path, out):
+        if file.is_dir():
+            raise InputError(f"{file}: is a directory, but a file is to be written there")
 
 
 def _continued(run: RunFile, out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None) -> RunFile:

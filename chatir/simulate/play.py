@@ -20,6 +20,8 @@ class Play:
     """A dialog in flight.
 
     stage: what it waits for. attempt: unusable replies to that; past `last_attempt` the dialog has failed.
+    memories: what each player wants to be given back. reserved: US dollars that the reply under way may cost.
+    alone: whether it must not share a call.
     """
 
     position: int
@@ -30,6 +32,9 @@ class Play:
     rounds: list[Round] = field(default_factory=list)
     question: str | None = None
     asked: set[str] = field(default_factory=set)
+    memories: dict[Role, str] = field(default_factory=dict)
+    reserved: float = 0.0
+    alone: bool = False
 
     @classmethod
     def resumed(cls, position: int, target: Dialog, recorded: Recorded, first: Role, ask_again: int) -> Play:
@@ -41,6 +46,7 @@ class Play:
         if recorded.question is not None:
             questions.append(recorded.question)
         play.asked.update(map(normalised_question, questions))
+        play.memories.update(recorded.memories)
         return play
 
     @property
@@ -68,6 +74,7 @@ class Play:
             target.said if said else (),
             target.id,
             derived_seed(seed, target.id, self.number, self.attempt),
+            self.memories.get(self.stage),
         )
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 from chatir.dialog import Dialog
 from chatir.errors import InputError
+from chatir.models.estimates import Estimate
 
 
 @dataclass(frozen=True)
 class Player:
     """What a questioner, answerer or observer declares of itself.
 
-    call: its `ask`, `answer` or `observe`. name, batch_size, concurrency, config, uses_said,
-    needs_images, check and close are all optional on the object that a user writes.
+    call: its `ask`, `answer` or `observe`. name, batch_size, concurrency, config, uses_said, needs_images,
+    check, max_cost, estimate and close are all optional on the object that a user writes.
     """
 
     call: Callable[..., Any]
@@ -28,6 +29,8 @@ class Player:
     uses_said: bool
     needs_images: bool
     check: Callable[[Dialog, int], None] | None
+    max_cost: Callable[..., float | None] | None
+    estimate: Callable[[Dialog, int], Estimate] | None
     close: Callable[[], Any] | None
 
     @classmethod
@@ -46,6 +49,8 @@ class Player:
             uses_said=bool(getattr(player, "uses_said", False)),
             needs_images=bool(getattr(player, "needs_images", False)),
             check=getattr(player, "check", None),
+            max_cost=getattr(player, "max_cost", None),
+            estimate=getattr(player, "estimate", None),
             close=getattr(player, "close", None),
         )
         for option in ("batch_size", "concurrency"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from numbers import Integral, Real
 
@@ -17,7 +18,8 @@ def checked(reply: Reply) -> Reply:
         text, failure = None, Failure("bad_reply", wrong)
     elif failure is not None:
         failure = Failure(_storable(failure.kind), _storable(failure.message))
-    return Reply(text, raw, _count(reply.tokens_in), _count(reply.tokens_out), _cost(reply.cost), failure)
+    memory = None if reply.memory is None else _storable(reply.memory)
+    return Reply(text, raw, _count(reply.tokens_in), _count(reply.tokens_out), _cost(reply.cost), failure, memory)
 
 
 def _wrong(reply: Reply) -> str | None:
@@ -41,7 +43,9 @@ def _count(value: object) -> int | None:
 
 
 def _cost(value: object) -> float | None:
-    return float(value) if isinstance(value, Real) else None
+    """US dollars as a plain number; None for what no reply can cost, and would spoil every sum."""
+    cost = float(value) if isinstance(value, Real) else math.nan
+    return cost if 0 <= cost < math.inf else None
 
 
 def raised(error: BaseException) -> Reply:

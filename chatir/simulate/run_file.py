@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -44,7 +44,7 @@ class Recorded:
     """A dialog as the run file knows it.
 
     question: that of the next round, where it is asked but not answered. attempt: how often the model
-    that is to speak next has said nothing usable.
+    that is to speak next has said nothing usable. memories: what each player wants to be given back.
     """
 
     digest: str
@@ -52,6 +52,7 @@ class Recorded:
     rounds: tuple[Round, ...] = ()
     question: str | None = None
     attempt: int = 0
+    memories: Mapping[Role, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class RunFile:
         """Make new dialogs, replies and states durable together; `seconds` is the session's length so far."""
         with self._transaction():
             self._db.executemany(
-                "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_values(self._session, row) for row in replies],
             )
             self._db.executemany(
@@ -181,11 +182,14 @@ class RunFile:
         texts: dict[tuple[int, str], str] = {}
         kinds: dict[tuple[int, str], list[str]] = {}
         # Two queries, since each of the two indexes holds one half of the replies.
-        columns = "SELECT round, role, text, kind FROM replies WHERE position = ?"
-        query = f"{columns} AND kind IS NULL UNION ALL {columns} AND kind IS NOT NULL"
-        for number, role, text, kind in self._rows(query, position, position):
+        memories: dict[Role, str] = {}
+        columns = "SELECT round, role, text, kind, memory FROM replies WHERE position = ?"
+        query = f"{columns} AND kind IS NULL UNION ALL {columns} AND kind IS NOT NULL ORDER BY round"
+        for number, role, text, kind, memory in self._rows(query, position, position):
             if kind is None:
                 texts[number, role] = text
+                if memory is not None:
+                    memories[role] = memory
             else:
                 kinds.setdefault((number, role), []).append(kind)
         rounds: list[Round] = []
@@ -195,7 +199,7 @@ class RunFile:
         question = texts.get((number, "question"))
         failed = kinds.get((number, "question" if question is None else "answer"), [])
         attempt = sum(kind in UNUSABLE for kind in failed)
-        return Recorded(found[0], found[1], tuple(rounds), question, attempt)
+        return Recorded(found[0], found[1], tuple(rounds), question, attempt, memories)
 
     def dialogs(self) -> Iterator[Dialog]:
         """The dialogs that ended well, in target order, streamed."""
@@ -246,6 +250,11 @@ class RunFile:
         )
         return RoleTotals(*next(self._rows(query, role)))
 
+    def dearest(self, role: Role) -> float | None:
+        """US dollars of a role's dearest reply, over all sessions; None where no reply told."""
+        cost: float | None = next(self._rows("SELECT max(cost) FROM replies WHERE role = ?", role))[0]
+        return cost
+
     def rounds(self) -> int:
         """Rounds that are complete."""
         return int(next(self._rows("SELECT count(*) FROM replies WHERE role = 'answer' AND kind IS NULL"))[0])
@@ -293,4 +302,5 @@ def _values(session: int, row: ReplyRow) -> tuple[Any, ...]:
         reply.tokens_out,
         reply.cost,
         row.seconds,
+        reply.memory,
     )

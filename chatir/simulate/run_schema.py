@@ -13,7 +13,7 @@ from chatir.errors import InputError
 from chatir.files import os_error
 
 APPLICATION_ID = int.from_bytes(b"ctIR", "big")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE sessions (
@@ -30,7 +30,7 @@ CREATE TABLE replies (
     position INTEGER NOT NULL, round INTEGER NOT NULL,
     role TEXT NOT NULL CHECK (role IN ('question', 'answer', 'observe')),
     text TEXT, raw TEXT, kind TEXT, message TEXT,
-    tokens_in INTEGER, tokens_out INTEGER, cost REAL, seconds REAL NOT NULL
+    tokens_in INTEGER, tokens_out INTEGER, cost REAL, seconds REAL NOT NULL, memory TEXT
 );
 CREATE UNIQUE INDEX good_replies ON replies (position, round, role) WHERE kind IS NULL;
 CREATE INDEX failures ON replies (position, round, role) WHERE kind IS NOT NULL;

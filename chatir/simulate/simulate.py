@@ -7,18 +7,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from chatir.dialog import Dialog
-from chatir.errors import InputError, InterruptedRunError
+from chatir.errors import InputError, InterruptedRunError, StoppedRunError
 from chatir.files import atomic_writer
 from chatir.simulate.dialogue_json import dump_dialogs
 from chatir.simulate.loop import Loop
 from chatir.simulate.opening import check_export, file_sha256, open_run
-from chatir.simulate.player import Player
 from chatir.simulate.progress import Progress
 from chatir.simulate.provenance import provenance
-from chatir.simulate.run_file import Role, RunFile
+from chatir.simulate.run_file import RunFile
+from chatir.simulate.setting import check_settings, players_of, run_config
 from chatir.simulate.summary import RunSummary, summary_of
 from chatir.simulate.target_checks import check_all_targets, checked_targets
 
@@ -35,6 +34,7 @@ def simulate(
     observer: object | None = None,
     ask_again: int = 2,
     deterministic: bool = False,
+    cost_limit: float | None = None,
     fresh: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
     note: Callable[[str], None] = lambda line: None,
@@ -48,32 +48,25 @@ def simulate(
     rounds: per dialog. ask_again: how often a model that said nothing usable is asked once more.
     observer: sees each dialog at round 0 and after each round, and stops it by answering True.
     deterministic: fixed batches in target order, for players whose replies depend on their batch.
+    cost_limit: US dollars that the run, all its sessions together, may cost at most.
     fresh: keep an existing run aside and start anew. report: called as the run goes on. note:
     called with a line that the user should see.
 
     Raises InputError for bad input, another configuration or a run file in use, before anything is
-    written; InterruptedRunError after SIGINT or SIGTERM, with everything saved.
+    written; InterruptedRunError after SIGINT or SIGTERM, and StoppedRunError before the cost limit would be
+    passed or when a quota is exhausted, both with everything saved.
     """
     out = Path(out)
-    if out.suffix != ".json":
-        raise InputError(f"{out}: the dialogue file needs a name that ends in .json")
-    for name, number, least in (("rounds", rounds, 1), ("ask_again", ask_again, 0), ("seed", seed, None)):
-        if type(number) is not int:
-            raise InputError(f"{name} is {number!r}, but must be a whole number")
-        if least is not None and number < least:
-            raise InputError(f"{name} is {number}, but must be at least {least}")
-    players: dict[Role, Player] = {
-        "question": Player.of(questioner, "ask"),
-        "answer": Player.of(answerer, "answer"),
-    }
-    if observer is not None:
-        players["observe"] = Player.of(observer, "observe")
+    check_settings(out, rounds=rounds, seed=seed, ask_again=ask_again)
+    if cost_limit is not None and not cost_limit > 0:
+        raise InputError(f"cost_limit is {cost_limit}, but must be more than 0 US dollars")
+    players = players_of(questioner, answerer, observer)
     for player in players.values():
         if player.needs_images and images is None:
             raise InputError(
                 f"{player.name} looks at the images: 'chatir fetch images' brings them, or name --images DIR"
             )
-    config = _config(players, rounds=rounds, seed=seed, ask_again=ask_again, deterministic=deterministic)
+    config = run_config(players, rounds=rounds, seed=seed, ask_again=ask_again, deterministic=deterministic)
     checks = [player.check for player in players.values() if player.check]
 
     total = None
@@ -89,6 +82,7 @@ def simulate(
             seed=seed,
             ask_again=ask_again,
             deterministic=deterministic,
+            cost_limit=cost_limit,
             progress=_progress_so_far(run, total, rounds),
             report=report,
             note=note,
@@ -99,22 +93,14 @@ def simulate(
         if summary.dialogs:
             _export(run, out)
         return summary
-    except (InterruptedRunError, KeyboardInterrupt):
+    except (InterruptedRunError, StoppedRunError, KeyboardInterrupt) as error:
         of = "" if total is None else f" of {total}"
-        raise InterruptedRunError(
-            f"interrupted: {run.ended_well()}{of} dialogs are done, all replies that came are saved in {run.path}; "
-            "the same command goes on"
-        ) from None
+        saved = f"{run.ended_well()}{of} dialogs are done, all replies that came are saved in {run.path}; "
+        if isinstance(error, StoppedRunError):
+            raise StoppedRunError(f"stopped: {error}: {saved}{error.goes_on}") from None
+        raise InterruptedRunError(f"interrupted: {saved}the same command goes on") from None
     finally:
         run.close()
-
-
-def _config(players: dict[Role, Player], **settings: Any) -> dict[str, Any]:
-    """Everything that fixes the result."""
-    if settings["deterministic"]:
-        settings["deterministic"] = {role: player.batch_size for role, player in players.items()}
-    names = {"question": "questioner", "answer": "answerer", "observe": "observer"}
-    return settings | {names[role]: player.identity for role, player in players.items()}
 
 
 def _progress_so_far(run: RunFile, total: int | None, rounds: int) -> Progress:

@@ -214,7 +214,11 @@ def test_a_prompt_of_chatir_says_its_name_version_and_source(name: str) -> None:
     assert prompt.name == name
     assert prompt.version >= 1
     assert prompt.source.strip()
-    assert prompt.render(CAT).count("a cat on a mat") == 1
+    more = {"count": 10, "asked": []} if name == "unanswered" else {}
+    for chats in (True, False) if prompt.template else (True,):
+        messages = prompt.messages(CAT, chats=chats, **more)
+        assert sum(message.content.count("a cat on a mat") for message in messages) == 1
+        assert messages[-1].role == "user"
 
 
 def test_the_prompts_of_chatir_are_the_files_in_its_folder() -> None:
@@ -278,7 +282,7 @@ TEMPLATE = 'template = "x"\n'
     ("content", "told"),
     [
         (HEAD + TEMPLATE + 'temperature = "hot"\n', "temperature: extra inputs are not permitted"),
-        (HEAD, "template: field required"),
+        (HEAD, "needs a template, a chat, or both"),
         (TEMPLATE, "name: field required"),
         (HEAD.replace("1", '"1"') + TEMPLATE, "version: input should be a valid integer"),
         (HEAD.replace("1", "1.0") + TEMPLATE, "version: input should be a valid integer"),

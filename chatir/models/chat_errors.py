@@ -1,0 +1,163 @@
+"""What went wrong with a chat request, told apart by kind: from the errors and replies of OpenAI-compatible servers."""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ValidationError
+
+from chatir.models.retry import TroubleError
+
+LONGEST_REPLY = 20_000
+"""Characters, thinking aloud not counted; a longer reply to a request for a question or ten is broken."""
+QUOTA = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "access_terminated", "credits_exhausted"}
+)
+REFUSALS = frozenset({"content_filter", "content_policy_violation", "responsible_ai_policy_violation", "moderation"})
+_TOO_LONG = re.compile(
+    r"maximum context length|context[ _](?:length|window|size)|exceed\w* (?:the )?(?:available |model'?s? )?context"
+    r"|prompt is too long|too many (?:input )?tokens",
+    re.IGNORECASE,
+)
+"""How servers say that a prompt does not fit, where they have no code for it: vLLM, llama.cpp, Ollama."""
+_BRIEF = 300
+
+
+def _count_or_none(value: Any) -> Any:
+    return value if type(value) is int and value >= 0 else None
+
+
+_Count = Annotated[int | None, BeforeValidator(_count_or_none)]
+
+
+class _Message(BaseModel):
+    role: str | None = None
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+
+
+class ChatReply(BaseModel):
+    """What of a chat completion counts here; whatever else a server sends is left alone."""
+
+    choices: list[_Choice] | None = None
+    usage: Annotated[_Usage | None, BeforeValidator(lambda value: value if isinstance(value, dict) else None)] = None
+
+
+def parsed_reply(body: bytes) -> ChatReply:
+    """A reply's body. Raises TroubleError for what is no chat completion: cut JSON, an HTML page."""
+    try:
+        return ChatReply.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the body"
+        told = f"the reply is no chat completion: {place}: {first['msg'].lower()}"
+        raise TroubleError("broken_reply", told) from None
+
+
+def spoken(reply: ChatReply) -> tuple[str, bool]:
+    """What a reply says, and whether it was cut off at max_tokens. Raises TroubleError if it says nothing of use."""
+    if not reply.choices:
+        raise TroubleError("empty_reply", "the reply has no choices")
+    choice = reply.choices[0]
+    message, content = choice.message, choice.message.content or ""
+    if message.refusal:
+        raise TroubleError("refused", f"the model refused: {brief(message.refusal)}")
+    if choice.finish_reason == "content_filter":
+        raise TroubleError("refused", "the reply was withheld by a content filter")
+    if message.role not in (None, "assistant"):
+        raise TroubleError("broken_reply", f"the reply is by {brief(repr(message.role))}, not by the assistant")
+    if len(content.rpartition("</think>")[2]) > LONGEST_REPLY:
+        raise TroubleError("broken_reply", f"the reply has {len(content)} characters")
+    cut = choice.finish_reason == "length"
+    if not content.strip():
+        if cut:
+            raise TroubleError("cut_off", "max_tokens were spent before the model said anything: give it more")
+        raise TroubleError("empty_reply", "the reply is empty")
+    return content, cut
+
+
+def trouble_of(error: Exception) -> TroubleError:
+    """An error of the openai client as a TroubleError; anything that is not one of its errors is raised again."""
+    import openai
+
+    match error:
+        case openai.APITimeoutError() | TimeoutError():
+            return TroubleError("timeout", "no reply in time")
+        case openai.APIStatusError():
+            return _status_trouble(error)
+        case openai.APIConnectionError():
+            cause = error.__cause__
+            told = f": {brief(str(cause))}" if cause is not None and str(cause) else ""
+            return TroubleError("connection", f"the connection failed{told}")
+        case openai.APIError():
+            return TroubleError("broken_reply", f"the reply cannot be read: {brief(error.message)}")
+    raise error
+
+
+def _status_trouble(error: Any) -> TroubleError:
+    status, told = error.status_code, f"{error.status_code}: {brief(_told(error))}"
+    codes = {str(value).lower() for value in (error.code, error.type) if value}
+    if status in (401, 403):
+        kind = "refused" if codes & REFUSALS else "rejected_key"
+    elif status == 402 or codes & QUOTA:
+        kind = "quota"
+    elif status == 429:
+        return TroubleError("rate_limit", told, _retry_after(error.response.headers))
+    elif codes & REFUSALS:
+        kind = "refused"
+    elif "context_length_exceeded" in codes or status == 413 or (status < 500 and _TOO_LONG.search(told)):
+        kind = "context_overflow"
+    elif status == 404 or "model_not_found" in codes:
+        kind = "unknown_model"
+    elif status >= 500 or status in (408, 409, 425):
+        return TroubleError("server_error", told, _retry_after(error.response.headers))
+    else:
+        kind = "bad_request"
+    return TroubleError(kind, told)
+
+
+def _told(error: Any) -> str:
+    """The server's own words: OpenAI's error object, another's message, or the page's text."""
+    body = error.body
+    if isinstance(body, dict):
+        return str(body.get("message") or body.get("detail") or body)
+    return re.sub(r"<[^>]{0,500}>", " ", error.response.text[:5000])
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Seconds that a server asks to be left alone: a number, or a date; None if it does not say."""
+    said = headers.get("retry-after")
+    if (milliseconds := headers.get("retry-after-ms")) is not None:
+        try:
+            return max(0.0, float(milliseconds) / 1000)
+        except ValueError:
+            pass
+    if said is None:
+        return None
+    try:
+        seconds = float(said)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(said).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if seconds == seconds else None
+
+
+def brief(text: str) -> str:
+    """The beginning of what a server said, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= _BRIEF else f"{line[:_BRIEF]}..."

@@ -1,0 +1,40 @@
+"""What a language model is asked for, and what it gives: the same for a chat endpoint and for a model at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chatir.dialog import Failure
+from chatir.prompts import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Messages to complete.
+
+    seed: of this very request, for a model that samples. max_tokens: how long the text may become; None: as
+    the model's own options say. whole: the text is wanted to its end; else its first question will do, and a
+    model at hand stops there.
+    """
+
+    messages: tuple[Message, ...]
+    seed: int = 0
+    max_tokens: int | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's text, or the failure to get one, never both.
+
+    cut: whether max_tokens ended it. others: what else a model offers, best first, where it searches for
+    several. tokens_in, tokens_out, cost (US dollars): of all attempts together; None where nobody told.
+    """
+
+    text: str | None
+    failure: Failure | None = None
+    cut: bool = False
+    others: tuple[str, ...] = ()
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost: float | None = None

@@ -1,0 +1,140 @@
+"""Loading a language model that is at hand or on the hub: what it is, in which precision, on which devices."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+from unittest.mock import patch
+
+from chatir.errors import InputError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16", "8bit", "4bit"]
+_NOTES = frozenset({"readme", "license", "notice", "changelog"})
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A transformers model, ready to generate, and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+
+def model_identity(model: str, revision: str | None) -> dict[str, str]:
+    """What a model is, whatever its name may mean tomorrow: a hub id with its commit, or a folder's hash.
+
+    Reads the hub's small files only. Raises InputError for a model that is not there.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        if revision is not None:
+            raise InputError(f"{model}: is a folder, and has no revisions")
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{model}: holds no model: there is no config.json")
+        return {"id": folder.resolve().name, "sha256": folder_sha256(folder)}
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise InputError(f"{model}: there is no such folder")
+    commit = getattr(_model_config(model, revision), "_commit_hash", None)
+    return {"id": model, "revision": commit or revision or "main"}
+
+
+def folder_sha256(folder: Path) -> str:
+    """Hash of a model folder's files, by name and content; hidden files and notes about the model do not count."""
+    total = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        note = file.suffix.lower() in (".md", ".png") or file.stem.lower() in _NOTES  # merges.txt is a tokenizer's
+        if hidden or note or not file.is_file():
+            continue
+        with file.open("rb") as opened:
+            total.update(f"{name.as_posix()}\0{hashlib.file_digest(opened, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def chosen_precision(precision: Precision) -> Precision:
+    """What `auto` means here: bf16 on a GPU, fp32 without one."""
+    import torch
+
+    if precision != "auto":
+        return precision
+    return "bf16" if torch.cuda.is_available() else "fp32"
+
+
+def load_tokenizer(model: str, revision: str | None) -> Any:
+    """Load a model's tokenizer. Raises InputError if there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
+    except Exception as error:  # transformers raises whatever its parsers meet
+        raise InputError(f"model {model}: its tokenizer cannot be loaded: {_first_line(error)}") from None
+
+
+def load_model(model: str, revision: str | None, precision: Precision, device_map: str) -> Loaded:
+    """Load an encoder-decoder or a causal model, no code of its author's run. Raises InputError if it cannot be."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig
+    from transformers.utils import logging
+
+    if Path(model).is_dir() or not sys.stderr.isatty():  # what comes from the hub may take hours: that is shown
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    precision = chosen_precision(precision)
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    options: dict[str, Any] = {"dtype": dtypes.get(precision, torch.bfloat16), "revision": revision}
+    options |= {"trust_remote_code": False, "output_loading_info": True}  # None would ask whether to run the code
+    if precision == "8bit":
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
+    elif precision == "4bit":
+        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        )
+    if device_map != "auto" or torch.cuda.is_available():
+        options["device_map"] = device_map
+    elif "quantization_config" in options:
+        options["device_map"] = {"": "cpu"}
+    config = _model_config(model, revision)
+    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    try:
+        loaded, told = kind.from_pretrained(model, **options)
+    except Exception as error:
+        raise InputError(f"model {model}: cannot be loaded: {_first_line(error)}") from None
+    if lacking := sorted(told["missing_keys"]):  # transformers would make them up, and warn
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise InputError(f"model {model}: cannot be loaded: it lacks the weights {lacking[0]}{more}")
+    return Loaded(loaded.eval(), load_tokenizer(model, revision))
+
+
+def load_gguf(weights: Path) -> Loaded:
+    """Load a causal model from a GGUF file, weights and tokenizer, de-quantized to fp32."""
+    import torch
+    from tqdm.auto import tqdm
+    from transformers import AutoModelForCausalLM, AutoTokenizer, modeling_gguf_pytorch_utils
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    folder, name = str(weights.parent), weights.name
+    silent = partial(tqdm, disable=True)  # a progress bar without a switch
+    with patch.object(modeling_gguf_pytorch_utils, "tqdm", silent):
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    return Loaded(model.eval(), tokenizer)
+
+
+def _model_config(model: str, revision: str | None) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
+    except Exception as error:
+        told = _first_line(error)
+        raise InputError(f"model {model}: cannot be had, neither as a folder nor from the hub: {told}") from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

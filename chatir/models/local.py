@@ -1,0 +1,260 @@
+"""A language model at hand: loaded when it is first asked, batched by length, smaller batches where memory ends."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import groupby
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatir.dialog import Failure
+from chatir.errors import InputError
+from chatir.models.completion import Completion, Request
+from chatir.models.generation import Decode, Decoding, Ending, Generated, Generator
+from chatir.models.loading import Loaded, Precision, chosen_precision, load_model, load_tokenizer, model_identity
+from chatir.plugins import Context
+from chatir.prompts import Message
+
+BATCHES = 4
+"""Batches' worth of dialogs that are taken at once, so that sorting them by length leaves little padding."""
+Chat = Literal["auto", "on", "off"]
+
+
+class LocalOptions(BaseModel):
+    """A model and how it decodes.
+
+    model: a hub id or a folder. revision: of the hub (None: the newest). precision: `auto` is bf16 on a GPU and
+    fp32 without one. device_map: as accelerate takes it. decode: `greedy`, `sample` (at `temperature`, within
+    `top_p`) or `first-unasked` (of `beams`, the first that the dialog has not asked). max_tokens: new ones per
+    text. chat: whether to use the model's chat template; `auto`: if it has one. batch_size: texts at once.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    model: str
+    revision: str | None = None
+    precision: Precision = "auto"
+    device_map: str = "auto"
+    decode: Decode = "greedy"
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    beams: int = Field(default=8, ge=2)
+    max_tokens: int = Field(default=40, ge=1)
+    chat: Chat = "auto"
+    batch_size: int = Field(default=16, ge=1)
+
+    @property
+    def decoding(self) -> Decoding:
+        """How tokens are chosen."""
+        return Decoding(self.decode, self.temperature, self.top_p, self.beams)
+
+
+class LocalModel:
+    """Completes texts, or chats where the model has a template for them."""
+
+    def __init__(
+        self,
+        load: Callable[[], Loaded],
+        identity: dict[str, Any],
+        context: Context,
+        *,
+        decoding: Decoding,
+        max_tokens: int,
+        batch_size: int,
+        chats: bool = False,
+    ) -> None:
+        """A model that `load` brings when it is needed; `identity` is what it is, whatever its name may mean.
+
+        chats: whether messages go through the model's chat template; else it goes on with one text.
+        """
+        self.chats = chats
+        self._load = load
+        self._about = identity
+        self._progress = context.progress
+        self._cache = context.cache
+        self._decoding = decoding
+        self._max_tokens = max_tokens
+        self._most = batch_size
+        self.batch_size = BATCHES * batch_size
+
+    @classmethod
+    def of(cls, options: LocalOptions, context: Context) -> LocalModel:
+        """The model of some options. Raises InputError if there is no such model."""
+        identity = model_identity(options.model, options.revision)
+        precision = chosen_precision(options.precision)
+        revision = identity.get("revision")
+        chats = options.chat != "off" and bool(load_tokenizer(options.model, revision).chat_template)
+        if options.chat == "on" and not chats:
+            raise InputError(f"model {options.model}: has no chat template: use chat=off")
+
+        def load() -> Loaded:
+            return load_model(options.model, revision, precision, options.device_map)
+
+        return cls(
+            load,
+            {**identity, "precision": precision},
+            context,
+            decoding=options.decoding,
+            max_tokens=options.max_tokens,
+            batch_size=options.batch_size,
+            chats=chats,
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What fixes a completion: the model, how it decodes, and whether it chats."""
+        return {**self._about, **self._decoding.identity, "max_tokens": self._max_tokens, "chats": self.chats}
+
+    @cached_property
+    def _generator(self) -> Generator:
+        self._progress(f"loading {self._about['id']} ({self._about['precision']})")
+        return Generator(self._load(), self._decoding)
+
+    def cost(self, tokens_in: int | None, tokens_out: int | None) -> None:
+        """Nobody knows what a model at hand costs."""
+        return
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Complete each request. One that is too long, or for which the memory ends, is a failure of its own."""
+        done: dict[int, Completion] = {}
+        keys = [self._key(request) for request in requests]
+        for place, key in enumerate(keys):
+            if self._cache is not None and (known := self._cache.get(key)) is not None:
+                known["others"] = tuple(known["others"])
+                done[place] = Completion(**known)
+        todo = [place for place in range(len(requests)) if place not in done]
+        for place, completion in zip(todo, self._completed([requests[n] for n in todo]), strict=True):
+            done[place] = completion
+            if self._cache is not None and completion.failure is None:
+                kept = ("text", "cut", "others", "tokens_in", "tokens_out")
+                self._cache.put(keys[place], {name: getattr(completion, name) for name in kept})
+        return [done[place] for place in range(len(requests))]
+
+    def _key(self, request: Request) -> dict[str, Any]:
+        return {
+            "backend": "transformers",
+            "model": self._about,
+            **self._decoding.identity,
+            "seed": request.seed if self._decoding.decode == "sample" else None,
+            "max_tokens": request.max_tokens or self._max_tokens,
+            "whole": request.whole,
+            "chats": self.chats,
+            "messages": [list(message) for message in request.messages],
+        }
+
+    def _completed(self, requests: Sequence[Request]) -> list[Completion]:
+        if not requests:
+            return []
+        generator, chats = self._generator, self.chats
+        texts = [self._text(request.messages) for request in requests]
+        lengths = generator.lengths(texts, special=not chats)
+        done: list[Completion | None] = [None] * len(requests)
+
+        def kind(place: int) -> tuple[int, bool]:
+            return requests[place].max_tokens or self._max_tokens, requests[place].whole
+
+        order = sorted(range(len(requests)), key=lambda place: (kind(place), lengths[place]), reverse=True)
+        for (max_tokens, whole), group in groupby(order, key=kind):
+            fits = []
+            for place in group:
+                if (told := generator.overflow(lengths[place], max_tokens)) is not None:
+                    done[place] = Completion(None, Failure("context_overflow", told))
+                else:
+                    fits.append(place)
+            ending: Ending = "text" if whole else "question" if chats else "line"
+            for batch, results in self._batches(fits, texts, requests, max_tokens, ending):
+                for place, result in zip(batch, results, strict=True):
+                    done[place] = result
+        return [completion for completion in done if completion is not None]
+
+    def _batches(
+        self, places: list[int], texts: list[str], requests: Sequence[Request], max_tokens: int, ending: Ending
+    ) -> Iterator[tuple[list[int], list[Completion]]]:
+        """Batch after batch; where the memory ends, it is tried with half as many, and stays so."""
+        while places:
+            batch = places[: self._most]
+            try:
+                results = self._generator.generate(
+                    [texts[place] for place in batch],
+                    [requests[place].seed for place in batch],
+                    max_tokens,
+                    ending,
+                    special=not self.chats,
+                )
+            except (MemoryError, RuntimeError) as error:
+                if not _memory_ended(error):
+                    raise
+                if len(batch) == 1:
+                    yield batch, [Completion(None, Failure("out_of_memory", "not even one text at a time fits"))]
+                    places = places[1:]
+                    continue
+                self._most = len(batch) // 2
+                self._progress(f"{self._about['id']}: out of memory; {self._most} at once from now on")
+                results = None
+            if results is None:
+                _free_memory()  # out of the except clause, whose traceback holds the tensors
+                continue
+            yield batch, [_completion(result) for result in results]
+            places = places[len(batch) :]
+
+    def _text(self, messages: Sequence[Message]) -> str:
+        """Messages as the model reads them. Raises InputError if its chat template refuses them."""
+        if not self.chats:
+            return "\n\n".join(message.content for message in messages)
+        from jinja2 import TemplateError
+
+        try:
+            try:
+                return self._templated(messages)
+            except TemplateError:
+                if messages[0].role != "system":
+                    raise
+                return self._templated(_without_system(messages))
+        except TemplateError as error:
+            told = f"its chat template refuses the prompt: {error}; use another prompt, or chat=off"
+            raise InputError(f"model {self._about['id']}: {told}") from None
+
+    def _templated(self, messages: Sequence[Message]) -> str:
+        return str(
+            self._generator.tokenizer.apply_chat_template(
+                [message._asdict() for message in messages],
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=False,
+            )
+        )
+
+
+def _without_system(messages: Sequence[Message]) -> list[Message]:
+    """For templates that know no system message: it is the user's, and one with what the user says next."""
+    first, *rest = messages
+    if rest and rest[0].role == "user":
+        return [Message("user", f"{first.content}\n\n{rest[0].content}"), *rest[1:]]
+    return [Message("user", first.content), *rest]
+
+
+def _completion(result: Generated) -> Completion:
+    return Completion(
+        result.texts[0],
+        cut=result.cut,
+        others=result.texts[1:],
+        tokens_in=result.tokens_in,
+        tokens_out=result.tokens_out,
+    )
+
+
+def _memory_ended(error: BaseException) -> bool:
+    import torch
+
+    signs = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in signs)
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

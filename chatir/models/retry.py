@@ -1,0 +1,83 @@
+"""The one retry policy: which troubles of a request are worth another attempt, and how long to wait for it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+ATTEMPTS = 10
+WAIT_INITIAL = 0.5
+WAIT_MAX = 60.0
+WAIT_JITTER = 1.0
+"""Attempts at most, and seconds between them: 0.5, 1, 2, ... 60, each with up to a second of jitter."""
+
+RETRIED = frozenset({"rate_limit", "server_error", "timeout", "connection", "broken_reply", "empty_reply"})
+"""Kinds of trouble that may pass. Any other kind, a rejected key say, would only come again."""
+
+Result = TypeVar("Result")
+
+
+class TroubleError(Exception):
+    """A request that came to nothing: a kind to count by, a line to read, and the seconds it asks us to wait."""
+
+    def __init__(self, kind: str, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.after = after
+
+
+def ceiling(timeout: float) -> float:
+    """Seconds after which no further attempt is begun: room for all of them, even if each one times out."""
+    return 300 + ATTEMPTS * timeout
+
+
+async def with_retries(
+    attempt: Callable[[], Awaitable[Result]],
+    timeout: float,
+    on_trouble: Callable[[TroubleError], None] = lambda trouble: None,
+) -> Result:
+    """The result of the first attempt that succeeds.
+
+    timeout: seconds that one attempt may take at most. on_trouble: called with each trouble that is to pass.
+    Raises the last TroubleError, which tells the number of attempts, when trying again is of no use.
+    """
+    import stamina
+
+    _silence(stamina.instrumentation)
+    limit = ceiling(timeout)
+    attempts = 0
+
+    def worth_it(error: Exception) -> bool | float:
+        if not isinstance(error, TroubleError) or error.kind not in RETRIED or (error.after or 0) > limit:
+            return False
+        if attempts < ATTEMPTS:
+            on_trouble(error)
+        return True if error.after is None else error.after + random.uniform(0, WAIT_JITTER)  # noqa: S311 - no secret
+
+    rounds = stamina.retry_context(
+        on=worth_it,
+        attempts=ATTEMPTS,
+        timeout=limit,
+        wait_initial=WAIT_INITIAL,
+        wait_max=WAIT_MAX,
+        wait_jitter=WAIT_JITTER,
+    )
+    try:
+        async for one in rounds:
+            with one:
+                attempts += 1
+                return await attempt()
+    except TroubleError as trouble:
+        times = f" ({attempts} attempts)" if attempts > 1 else ""
+        raise TroubleError(trouble.kind, trouble.message + times, trouble.after) from None
+    raise AssertionError("stamina gives at least one attempt")
+
+
+def _silence(instrumentation: Any) -> None:
+    """Take away stamina's own hooks that log each retry: to stdout, where structlog is installed."""
+    hooks = instrumentation.get_on_retry_hooks()
+    loud = ("stamina.instrumentation._logging", "stamina.instrumentation._structlog")
+    if any(hook.__module__ in loud for hook in hooks):
+        instrumentation.set_on_retry_hooks([hook for hook in hooks if hook.__module__ not in loud])

@@ -1,0 +1,207 @@
+"""`unanswered`: asks a model for all questions at once, from the caption alone, and plays them in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatir.dialog import Dialog, Failure, Reply
+from chatir.errors import InputError
+from chatir.models.chat import ChatEndpoint, ChatOptions
+from chatir.models.completion import Completion, Request
+from chatir.models.estimates import QUESTION_TOKENS, Estimate, tokens_of
+from chatir.models.local import LocalModel
+from chatir.models.question_list import question_list
+from chatir.models.retry import ATTEMPTS
+from chatir.plugins import Context, build
+from chatir.prompts import load_prompt
+from chatir.questioners.chatgpt import MODEL as CHATGPT
+
+REQUESTS = 3
+"""Requests for one list at most: a model that gives too few is asked for the missing ones."""
+
+
+class Options(BaseModel):
+    """Any further option goes to the backend.
+
+    backend: a questioner with a model, as `chatgpt` or `hf`. questions: how many are asked for at once.
+    prompt: a name from `chatir list prompts`, or a .toml file. max_tokens: of the whole list.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    backend: str = "chatgpt"
+    questions: int = Field(default=10, ge=1)
+    prompt: str = "unanswered"
+    max_tokens: int = Field(default=400, ge=1)
+
+
+class ChatGPTOptions(ChatOptions):
+    """questions: how many are asked for at once. prompt: a name from `chatir list prompts`, or a .toml file."""
+
+    model: str = CHATGPT
+    questions: int = Field(default=10, ge=1)
+    prompt: str = "unanswered"
+    max_tokens: int = Field(default=400, ge=1)
+
+
+def unanswered(options: Options, context: Context) -> UnansweredEndpoint | UnansweredModel:
+    """Asks for all questions at once through the model of another questioner."""
+    backend = build("questioners", options.backend, options.model_extra or {}, context)
+    name = f"Unanswered_{getattr(backend, 'name', type(backend).__name__)}"
+    match getattr(backend, "model", None):
+        case ChatEndpoint() as model:
+            return UnansweredEndpoint(model, options, name)
+        case LocalModel() as model:
+            return UnansweredModel(model, options, name)
+    raise InputError(f"questioner 'unanswered': backend={options.backend}: has no model that could write a list")
+
+
+def unanswered_chatgpt(options: ChatGPTOptions, context: Context) -> UnansweredEndpoint:
+    """ChatGPT that never sees an answer: asks for all ten questions at once, and plays them in order."""
+    return UnansweredEndpoint(ChatEndpoint(options, context), options, "Unanswered_ChatGPT")
+
+
+class Unanswered:
+    """Lists of questions: asked for once a dialog, kept in its memory, completed where they are short."""
+
+    model: ChatEndpoint | LocalModel
+
+    def __init__(self, options: Options | ChatGPTOptions, name: str) -> None:
+        self.name = name
+        self._count = options.questions
+        self._max_tokens = options.max_tokens
+        self._prompt = load_prompt(options.prompt)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model with its options, and what it is asked for."""
+        asked_for = {"questions": self._count, "max_tokens": self._max_tokens}
+        return {"model": self.model.identity, "prompt": self._prompt.identity, **asked_for}
+
+    def estimate(self, dialog: Dialog, rounds: int) -> Estimate:
+        """What the lists that the dialog still lacks will take."""
+        lists = -(-rounds // self._count) - (-(-len(dialog.rounds) // self._count))
+        if not lists:
+            return Estimate()
+        tokens_in = lists * tokens_of(self._request(dialog, []).messages)
+        tokens_out = lists * self._count * QUESTION_TOKENS
+        return Estimate(lists, tokens_in, tokens_out, self.model.cost(tokens_in, tokens_out))
+
+    def _request(self, dialog: Dialog, asked: Sequence[str], number: int = 0) -> Request:
+        """A request for the questions that a list still lacks."""
+        missing = self._count - len(asked) % self._count
+        caption = Dialog(dialog.image, dialog.caption)
+        messages = self._prompt.messages(caption, chats=self.model.chats, count=missing, asked=list(asked))
+        return Request(tuple(messages), (dialog.seed + number) % 2**63, self._max_tokens, whole=True)
+
+    def _next(self, dialog: Dialog) -> Generator[Request, Completion, Reply]:
+        """The next question: from the list, or after the requests that it takes to have one; they are yielded."""
+        listed: list[str] = json.loads(dialog.memory) if dialog.memory else []
+        place = len(dialog.rounds)
+        if place < len(listed):
+            return Reply(listed[place])
+        wanted = (place // self._count + 1) * self._count
+        spent = _Spent()
+        for number in range(REQUESTS):
+            completion = yield self._request(dialog, listed, number)
+            spent.add(completion)
+            if completion.failure is not None and place >= len(listed):
+                return spent.reply(None, completion.failure)
+            listed += question_list(completion.text or "")[: wanted - len(listed)]
+            if len(listed) >= wanted or completion.failure is not None:
+                break
+        if place >= len(listed):
+            return spent.reply(None, Failure("no_question", "the reply lists no question"))
+        return spent.reply(listed[place], None, json.dumps(listed))
+
+
+class UnansweredEndpoint(Unanswered):
+    """Lists through a chat endpoint, many dialogs at once."""
+
+    def __init__(self, model: ChatEndpoint, options: Options | ChatGPTOptions, name: str) -> None:
+        super().__init__(options, name)
+        self.model: ChatEndpoint = model
+        self.concurrency = model.concurrency
+
+    def check(self, target: Dialog, rounds: int) -> None:
+        """Raise InputError, before a run starts, if a key is wanted and there is none."""
+        self.model.check_key()
+
+    async def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:
+        """Ask the next question of each dialog."""
+        return [await self._played(dialog) for dialog in dialogs]
+
+    async def _played(self, dialog: Dialog) -> Reply:
+        steps = self._next(dialog)
+        try:
+            request = next(steps)
+            while True:
+                (completion,) = await self.model.complete([request])
+                request = steps.send(completion)
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
+
+    def max_cost(self, dialog: Dialog) -> float | None:
+        """US dollars that the next question can cost at most: that of its list, where it begins one."""
+        listed = json.loads(dialog.memory) if dialog.memory else []
+        if len(dialog.rounds) < len(listed):
+            return 0.0
+        most = self.model.max_cost(self._request(dialog, listed))
+        # Each further request shows the questions that came before, which are max_tokens at most.
+        shown = self.model.cost(ATTEMPTS * self._max_tokens, 0)
+        return None if most is None or shown is None else REQUESTS * (most + shown)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.model.close()
+
+
+class UnansweredModel(Unanswered):
+    """Lists by a model at hand, in batches."""
+
+    def __init__(self, model: LocalModel, options: Options | ChatGPTOptions, name: str) -> None:
+        super().__init__(options, name)
+        self.model: LocalModel = model
+        self.batch_size = model.batch_size
+
+    def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:
+        """Ask the next question of each dialog."""
+        steps = [self._next(dialog) for dialog in dialogs]
+        replies: dict[int, Reply] = {}
+        completions: dict[int, Completion | None] = dict.fromkeys(range(len(steps)))
+        while completions:
+            requests: dict[int, Request] = {}
+            for place, completion in completions.items():
+                try:
+                    requests[place] = next(steps[place]) if completion is None else steps[place].send(completion)
+                except StopIteration as end:
+                    replies[place] = end.value
+            completions = dict(zip(requests, self.model.complete([*requests.values()]), strict=True))
+        return [replies[place] for place in range(len(steps))]
+
+
+class _Spent:
+    """What the requests of one list took together, and all that the model said to them."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._completions: list[Completion] = []
+
+    def add(self, completion: Completion) -> None:
+        self._completions.append(completion)
+
+    def reply(self, question: str | None, failure: Failure | None, memory: str | None = None) -> Reply:
+        raw = "\n\n".join(each.text for each in self._completions if each.text is not None)
+        tokens_in, tokens_out, cost = (
+            _sum([getattr(each, name) for each in self._completions]) for name in ("tokens_in", "tokens_out", "cost")
+        )
+        return Reply(question, raw or None, tokens_in, tokens_out, cost, failure, memory)
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

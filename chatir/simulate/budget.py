@@ -1,0 +1,111 @@
+"""The budget: what replies under way may cost is set aside before they are asked for, so that no limit is passed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from chatir.errors import InputError, StoppedRunError
+from chatir.simulate.play import Play
+from chatir.simulate.player import Player
+from chatir.simulate.run_file import Role
+
+
+class Budget:
+    """Holds plays back while what is spent and set aside leaves too little for them.
+
+    What a reply may cost at most, its player tells (`max_cost`). For one that does not, it is the dearest reply
+    so far; until there is one, calls go out one at a time, its own first. What costs nothing always passes, and
+    without a limit everything does.
+    """
+
+    def __init__(
+        self,
+        limit: float | None,
+        players: Mapping[Role, Player],
+        arguments: Callable[[Play], tuple[Any, ...]],
+        spent: Callable[[], float],
+        dearest: Mapping[Role, float | None] | None = None,
+    ) -> None:
+        """limit: US dollars. arguments: what a play's player will be called with. spent: US dollars so far.
+
+        dearest: the dearest reply of each role in earlier sessions, None where none told.
+        """
+        self._limit = limit
+        self._players = players
+        self._arguments = arguments
+        self._spent = spent
+        self._dearest: dict[Role, float | None] = {**dict.fromkeys(players), **(dearest or {}), "observe": 0.0}
+        self._reserved = 0.0
+        self._under_way = 0
+        self._held: list[tuple[list[Play], list[float] | None]] = []
+
+    def affordable(self, batches: Iterable[list[Play]]) -> Iterator[list[Play]]:
+        """The batches that may be asked now, those held back before among them.
+
+        Raises StoppedRunError when nothing is under way and nothing more can be afforded, and InputError for a
+        player whose price nobody knows.
+        """
+        if self._limit is None:
+            yield from batches
+            return
+        waiting = [*self._held, *[(batch, self._bounds(batch)) for batch in batches]]
+        self._held = []
+        unknown = [role for role in self._players if self._unknown(role)]
+        for batch, told in sorted(waiting, key=lambda each: each[0][0].stage not in unknown):
+            bounds = told or [self._dearest[batch[0].stage] or 0.0] * len(batch)
+            if batch[0].stage in unknown:
+                passes = not self._under_way and self._spent() < self._limit
+            elif any(bounds):
+                alone = not unknown or not self._under_way
+                passes = alone and self._spent() + self._reserved + sum(bounds) <= self._limit
+            else:
+                passes = True
+            if not passes:
+                self._held.append((batch, told))
+                continue
+            for play, bound in zip(batch, bounds, strict=True):
+                play.reserved = bound
+            self._reserved += sum(bounds)
+            self._under_way += len(batch)
+            yield batch
+        if self._held and not self._under_way:
+            raise StoppedRunError(
+                f"the next reply could pass the cost limit of ${self._limit:g}, "
+                f"of which ${self._spent():.4f} are spent",
+                "the same command with a higher --cost-limit goes on",
+            )
+
+    def settle(self, plays: Iterable[Play]) -> None:
+        """Replies have come back, or failed: what was set aside for them is free again."""
+        if self._limit is None:
+            return
+        for play in plays:
+            self._reserved -= play.reserved
+            play.reserved = 0.0
+            self._under_way -= 1
+        if not self._under_way:
+            self._reserved = 0.0  # or rounding would add up
+
+    def note(self, role: Role, cost: float | None) -> None:
+        """Keep in mind what a reply cost."""
+        self._dearest[role] = max(self._dearest[role] or 0.0, cost or 0.0)
+
+    def _bounds(self, batch: list[Play]) -> list[float] | None:
+        """What each reply may cost at most, as its player tells; None if it does not."""
+        player = self._players[batch[0].stage]
+        if (max_cost := player.max_cost) is None:
+            return None
+        bounds = [max_cost(*self._arguments(play)) for play in batch]
+        known = [float(bound) for bound in bounds if bound is not None and 0 <= bound < math.inf]
+        if len(known) < len(bounds):
+            raise InputError(
+                f"{player.name}: nobody knows its price, so that a cost limit cannot be kept; "
+                "tell it with the options price_in and price_out, in US dollars per million tokens"
+            )
+        return known
+
+    def _unknown(self, role: Role) -> bool:
+        """Whether a player neither tells what it may cost, nor has shown it by a reply."""
+        return self._players[role].max_cost is None and self._dearest[role] is None

@@ -1,0 +1,339 @@
+"""A chat endpoint against a server that does everything wrong that servers do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_server import RETRYABLE, ChatServer, Fault, Script, completion, fault, in_order
+
+from chatir.errors import ChatirError, InputError, StoppedRunError
+from chatir.models import chat, retry
+from chatir.models.chat import ChatEndpoint, ChatOptions
+from chatir.models.completion import Completion, Request
+from chatir.models.reply_cache import ReplyCache
+from chatir.plugins import Context
+from chatir.prompts import Message
+
+FINE = "is it red?"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "WAIT_INITIAL", 0.001)
+    monkeypatch.setattr(retry, "WAIT_JITTER", 0.002)
+    monkeypatch.setattr(retry, "WAIT_MAX", 0.01)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def request(text: str = "Caption: a cat", **more: Any) -> Request:
+    return Request((Message("system", "Ask."), Message("user", text)), **more)
+
+
+def ask(server: ChatServer, *texts: str, context: Context | None = None, **options: Any) -> list[Completion]:
+    """Complete some chats, all at once, by an endpoint of their own."""
+    settings = ChatOptions.model_validate({"base_url": server.url, "model": "m", "timeout": 5, **options})
+    endpoint = ChatEndpoint(settings, context or Context())
+
+    async def play() -> list[Completion]:
+        try:
+            return await endpoint.complete([request(text) for text in texts or ("Caption: a cat",)])
+        finally:
+            await endpoint.close()
+
+    return asyncio.run(asyncio.wait_for(play(), 60))
+
+
+def test_a_request_says_what_it_must_and_the_reply_tells_its_tokens() -> None:
+    with ChatServer(in_order(FINE)) as server:
+        options = ChatOptions(base_url=server.url, model="m", temperature=0.5, max_tokens=7, extra='{"top_k": 3}')
+        endpoint = ChatEndpoint(options, Context())
+        (reply,) = asyncio.run(endpoint.complete([request(seed=2**40 + 5)]))
+    assert (reply.text, reply.failure, reply.cut, reply.cost) == (FINE, None, False, None)
+    assert (reply.tokens_in, reply.tokens_out) == (4, 3)
+    assert server.requests[0].body == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Ask."}, {"role": "user", "content": "Caption: a cat"}],
+        "max_tokens": 7,
+        "temperature": 0.5,
+        "seed": (2**40 + 5) % 2**31,
+        "top_k": 3,
+    }
+
+
+@pytest.mark.parametrize(("seed", "sent"), [("run", 9), ("none", None), (4, 4), ("4", 4)])
+def test_a_seed_is_the_requests_own_or_a_fixed_one_or_none(seed: object, sent: int | None) -> None:
+    with ChatServer() as server:
+        endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m", seed=seed), Context())
+        asyncio.run(endpoint.complete([request(seed=9)]))
+    assert server.requests[0].body is not None
+    assert server.requests[0].body.get("seed") == sent
+
+
+def test_a_temperature_may_be_left_to_the_server() -> None:
+    with ChatServer() as server:
+        ask(server, temperature=None)
+    assert "temperature" not in (server.requests[0].body or {})
+
+
+BROKEN = (
+    fault.html(200), fault.choices([]), fault.choices(None), fault.no_choices(), fault.content(""), fault.content(None),
+    fault.content(" \n"), fault.role("user"), fault.huge(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("trouble", [*RETRYABLE, *BROKEN], ids=lambda trouble: trouble.name)
+def test_what_may_pass_is_asked_again(trouble: Fault) -> None:
+    with ChatServer(in_order(FINE, trouble, trouble, FINE)) as server:
+        replies = ask(server, "first", concurrency=1) + ask(server, "second", concurrency=1)
+    assert [reply.text for reply in replies] == [FINE, FINE]
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("trouble", [fault.hang(), fault.drip(0.05)], ids=lambda trouble: trouble.name)
+def test_a_hung_connection_is_cut(trouble: Fault) -> None:
+    with ChatServer(in_order(trouble, FINE)) as server:
+        (reply,) = ask(server, timeout=0.3)
+    assert reply.text == FINE
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "told"),
+    [
+        (fault.context_overflow(), "context_overflow", "400: "),
+        (fault.context_overflow("vllm"), "context_overflow", "400: "),
+        (fault.context_overflow("old vllm"), "context_overflow", "400: "),
+        (fault.context_overflow("llama.cpp"), "context_overflow", "400: "),
+        (fault.content_policy(), "refused", "400: "),
+        (fault.content_policy("content_filter"), "refused", "400: "),
+        (fault.refusal("I will not."), "refused", "the model refused: I will not."),
+        (fault.finish("content_filter"), "refused", "content filter"),
+        (fault.status(422, message="no such field"), "bad_request", "422: no such field"),
+        (fault.finish("length", content=""), "cut_off", "max_tokens"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_what_fails_one_request_is_told_apart_and_asked_once(reply: Fault, kind: str, told: str) -> None:
+    with ChatServer(lambda asked: reply if "bad" in asked.texts()[-1] else FINE) as server:
+        fine, bad = ask(server, "good", "bad")
+    assert fine.text == FINE
+    assert bad.text is None
+    assert bad.failure is not None
+    assert bad.failure.kind == kind
+    assert told in bad.failure.message
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "told"),
+    [
+        (fault.unauthorized(), InputError, "the key in OPENAI_API_KEY was rejected"),
+        (fault.forbidden(), InputError, "was rejected"),
+        (fault.unknown_model(), InputError, "model m: 404: "),
+        (fault.quota(), StoppedRunError, "the quota is exhausted"),
+        (fault.status(402, message="pay first"), StoppedRunError, "pay first"),
+        (fault.rate_limited(after=86_400), StoppedRunError, "asked again in 86400 seconds"),
+        (fault.status(400, message="temperature is fixed"), InputError, "400: temperature is fixed"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_what_would_fail_every_request_stops_the_run_after_one(
+    reply: Fault, error: type[ChatirError], told: str
+) -> None:
+    with ChatServer(in_order(reply)) as server, pytest.raises(error, match=told):
+        ask(server, *(f"dialog {number}" for number in range(40)))
+    assert len(server.requests) == 1
+
+
+def test_the_first_request_goes_alone_and_the_others_together() -> None:
+    with ChatServer(latency=0.05) as server:
+        ask(server, *(f"dialog {number}" for number in range(33)), concurrency=8)
+    assert server.requests[0].running == server.requests[1].number == 1
+    assert server.requests[0].done
+    assert server.most_running == 8
+
+
+def test_a_prompt_that_is_refused_first_does_not_stop_the_others() -> None:
+    with ChatServer(in_order(fault.content_policy(), FINE)) as server:
+        replies = ask(server, "a", "b", "c")
+    assert [reply.text for reply in replies] == [None, FINE, FINE]
+
+
+def test_a_server_that_is_not_there_is_wrong_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    with ChatServer() as server:
+        url = server.url
+    endpoint = ChatEndpoint(ChatOptions(base_url=url, model="m"), Context(progress=told.append))
+    with pytest.raises(InputError, match=r"the connection failed.*\(10 attempts\)"):
+        asyncio.run(endpoint.complete([request()]))
+    assert told, "while it is tried again, the user is told why"
+
+
+def test_a_server_that_goes_away_stops_the_run_when_some_requests_in_a_row_are_lost() -> None:
+    with ChatServer(in_order(FINE, fault.status(503))) as server:
+        endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m"), Context())
+
+        async def play() -> list[str]:
+            return [str((await endpoint.complete([request(text)]))[0].failure) for text in "abcdefgh"]
+
+        with pytest.raises(StoppedRunError, match="the server does not answer any more"):
+            asyncio.run(play())
+    assert len(server.requests) == 1 + retry.ATTEMPTS * chat.OUTAGES
+
+
+def test_one_poisonous_prompt_does_not_stop_the_run() -> None:
+    with ChatServer(lambda asked: fault.status(500) if "poison" in asked.texts()[-1] else FINE) as server:
+        replies = ask(server, "a", "poison", "b", "c", concurrency=1)
+    assert [reply.failure and reply.failure.kind for reply in replies] == [None, "server_error", None, None]
+
+
+def test_too_many_requests_make_it_fewer_and_the_user_is_told_once() -> None:
+    told: list[str] = []
+    script: Script = lambda asked: fault.rate_limited() if asked.running > 4 else FINE  # noqa: E731
+    with ChatServer(script, latency=0.01) as server:
+        replies = ask(server, *(str(n) for n in range(60)), concurrency=16, context=Context(progress=told.append))
+    assert {reply.text for reply in replies} == {FINE}
+    assert server.most_running > 4
+    late = server.requests[len(server.requests) // 2 :]
+    assert sum(one.fault is not None for one in late) / len(late) < 0.5
+    assert len(told) == 1
+    assert "at once for now" in told[0]
+
+
+def test_tokens_of_unusable_replies_count_too() -> None:
+    def paid(asked: Any) -> dict[str, Any]:
+        return completion(asked, "" if asked.number < 2 else FINE) | {
+            "usage": {"prompt_tokens": 100, "completion_tokens": 10}
+        }
+
+    with ChatServer(paid) as server:
+        (reply,) = ask(server, price_in=1.0, price_out=10.0)
+    assert (reply.tokens_in, reply.tokens_out) == (300, 30)
+    assert reply.cost == pytest.approx((300 * 1 + 30 * 10) / 1e6)
+
+
+@pytest.mark.parametrize(
+    "usage", [None, [], "x", {}, {"prompt_tokens": "5"}, {"prompt_tokens": -1}, {"prompt_tokens": 2.5}]
+)
+def test_odd_counts_are_unknown_never_nought(usage: object) -> None:
+    with ChatServer(lambda asked: completion(asked, FINE) | {"usage": usage}) as server:
+        (reply,) = ask(server, price_in=1.0, price_out=1.0)
+    assert (reply.text, reply.tokens_in, reply.cost) == (FINE, None, None)
+
+
+def test_a_cut_reply_says_so() -> None:
+    with ChatServer(in_order(fault.finish("length", content="what color is"))) as server:
+        (reply,) = ask(server)
+    assert (reply.text, reply.cut) == ("what color is", True)
+
+
+def test_what_a_request_can_cost_at_most_is_more_than_it_does() -> None:
+    text = "Caption: " + "naïve 🦓 " * 20
+    with ChatServer(in_order(FINE)) as server:
+        endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m", price_in=1, price_out=2), Context())
+        (reply,) = asyncio.run(endpoint.complete([request(text)]))
+    most = endpoint.max_cost(request(text))
+    assert most is not None
+    assert reply.cost is not None
+    assert most >= retry.ATTEMPTS * (len(text.encode()) * 1 + 64 * 2) / 1e6 > retry.ATTEMPTS * reply.cost > 0
+
+
+def test_prices_are_those_of_the_list_for_openai_and_unknown_for_a_server_of_ones_own() -> None:
+    assert ChatEndpoint(ChatOptions(model="gpt-4o-mini"), Context()).cost(1000, 1000) == pytest.approx(0.00075)
+    local = ChatOptions(model="gpt-4o-mini", base_url="http://127.0.0.1:1/v1")
+    assert ChatEndpoint(local, Context()).cost(1000, 1000) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("127.0.0.1:8000/v1", "no address like http"),
+        ("ftp://host/v1", "no address like http"),
+        ("http://user:secret@host/v1", "must hold no password"),
+        ("http://host/v1?key=secret", "must hold no password"),
+        ("http://host:99999/v1", "base_url: "),
+        ("http://", "no address like http"),
+    ],
+)
+def test_a_base_url_that_is_none_or_holds_a_secret_is_refused(url: str, told: str) -> None:
+    with pytest.raises(InputError, match=told) as refused:
+        ChatEndpoint(ChatOptions(model="m", base_url=url), Context())
+    assert "secret" not in str(refused.value)
+
+
+def test_the_base_url_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1/")
+    assert ChatEndpoint(ChatOptions(model="m"), Context()).identity["base_url"] == "http://127.0.0.1:9/v1"
+
+
+def test_openai_itself_is_not_asked_without_a_key() -> None:
+    with pytest.raises(InputError, match="wants a key: put it into the environment, as OPENAI_API_KEY"):
+        ChatEndpoint(ChatOptions(model="m"), Context()).check_key()
+
+
+def test_the_key_is_sent_and_may_have_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER_KEY", "sk-of-another-service")
+    with ChatServer() as server:
+        ask(server, key_env="OTHER_KEY")
+        ask(server)
+    assert [one.key for one in server.requests] == ["sk-of-another-service", "none"]
+
+
+def test_what_fixes_a_completion_is_its_identity_and_nothing_else() -> None:
+    base: dict[str, Any] = {"model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    same = ({"concurrency": 3}, {"timeout": 3}, {"requests_per_minute": 3}, {"key_env": "X"}, {"price_in": 1})
+    other = ({"model": "n"}, {"temperature": 1}, {"max_tokens": 3}, {"seed": 3}, {"extra": {"a": 1}})
+    first = ChatEndpoint(ChatOptions(**base), Context()).identity
+    assert all(ChatEndpoint(ChatOptions(**base | one), Context()).identity == first for one in same)
+    assert all(ChatEndpoint(ChatOptions(**base | one), Context()).identity != first for one in other)
+    assert json.loads(json.dumps(first)) == first
+
+
+@pytest.fixture
+def cached(tmp_path: Path) -> Callable[..., list[Completion]]:
+    def play(server: ChatServer, *texts: str, **options: Any) -> list[Completion]:
+        cache = ReplyCache(tmp_path / "replies.cache")
+        try:
+            return ask(server, *texts, context=Context(cache=cache), **options)
+        finally:
+            cache.close()
+
+    return play
+
+
+def test_what_was_asked_before_comes_from_the_cache(cached: Callable[..., list[Completion]]) -> None:
+    with ChatServer() as server:
+        paid = cached(server, "a", "b", price_in=1, price_out=1)
+        again = cached(server, "b", "a", price_in=1, price_out=1)
+        assert len(server.requests) == 2
+        assert [reply.text for reply in again] == [reply.text for reply in reversed(paid)]
+        assert all(reply.cost == 0 and reply.tokens_in == 2 for reply in again)
+        for other in ({"model": "n"}, {"temperature": 1}, {"max_tokens": 9}, {"extra": {"top_k": 1}}):
+            cached(server, "a", **other)
+        assert len(server.requests) == 6
+
+
+def test_another_seed_is_another_request_even_if_it_is_not_sent(tmp_path: Path) -> None:
+    with ChatServer() as server:
+        context = Context(cache=ReplyCache(tmp_path / "replies.cache"))
+        endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m", seed="none"), context)
+
+        async def play() -> None:
+            for seed in (1, 2, 1):
+                await endpoint.complete([request(seed=seed)])
+            await endpoint.close()
+
+        asyncio.run(play())
+    assert len(server.requests) == 2
+
+
+def test_failures_are_not_kept(cached: Callable[..., list[Completion]]) -> None:
+    with ChatServer(in_order(fault.refusal("no"), FINE)) as server:
+        assert cached(server)[0].failure is not None
+        assert cached(server)[0].text == FINE
