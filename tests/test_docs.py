@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from chatir.cli import commands
@@ -31,8 +32,10 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_options_that_are_named_exist(page: Path) -> None:
     for line in re.findall(r"^ +(chatir .*?)(?:  #.*)?$", page.read_text(), flags=re.MULTILINE):
-        name, *rest = shlex.split(line)[1:]
-        known = {option for parameter in commands.commands[name].params for option in parameter.opts}
+        command, rest = commands, shlex.split(line)[1:]
+        while isinstance(command, click.Group):
+            command, rest = command.commands[rest[0]], rest[1:]
+        known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in rest if word.startswith("-")} <= known, line
 
 
