@@ -218,15 +218,11 @@ class ChatEndpoint:
             self._pace.grow()
             return hidden(text), cut
 
-    async def _post(self, body: dict[str, Any]) -> bytes:
+    async def _post(self, body: dict[str, Any]) -> str:
+        """The body of the reply as it is: what of it counts is checked here, and the client's own models do not."""
         assert self._client is not None
         async with asyncio.timeout(self._options.timeout):
-            raw = await self._client.chat.completions.with_raw_response.create(
-                model=body["model"],
-                messages=body["messages"],
-                extra_body={name: value for name, value in body.items() if name not in ("model", "messages")},
-            )
-            return raw.content
+            return await self._client.post("/chat/completions", cast_to=str, body=body)
 
     def _tell_trouble(self, trouble: TroubleError) -> None:
         """Tell why the very first request is not answered yet; later troubles pass in silence."""

@@ -56,7 +56,7 @@ class ChatReply(BaseModel):
     usage: Annotated[_Usage | None, BeforeValidator(lambda value: value if isinstance(value, dict) else None)] = None
 
 
-def parsed_reply(body: bytes) -> ChatReply:
+def parsed_reply(body: str) -> ChatReply:
     """A reply's body. Raises TroubleError for what is no chat completion: cut JSON, an HTML page."""
     try:
         return ChatReply.model_validate_json(body)
