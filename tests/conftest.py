@@ -17,3 +17,14 @@ def shared() -> Path:
     if not (folder / "data" / "chatir" / "dialogues").is_dir():
         pytest.skip("the released dialogues (../shared) are not beside the project")
     return folder
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of milliseconds between attempts, and no key or endpoint from whoever runs the tests."""
+    from chatir.models import retry
+
+    for name, seconds in (("WAIT_INITIAL", 0.002), ("WAIT_JITTER", 0.004), ("WAIT_MAX", 0.02)):
+        monkeypatch.setattr(retry, name, seconds)
+    for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)

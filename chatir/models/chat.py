@@ -213,7 +213,10 @@ class ChatEndpoint:
             except Exception as error:
                 trouble = error if isinstance(error, TroubleError) else trouble_of(error)
                 if trouble.kind == "rate_limit" and self._pace.shrink(began, trouble.after):
-                    self._tell(f"too many requests; {self._pace.limit} at once for now", seldom=True)
+                    self._tell(
+                        f"too many requests; {self._pace.limit} at once until it recovers",
+                        seldom=True,
+                    )
                 raise TroubleError(trouble.kind, hidden(trouble.message), trouble.after) from None
             self._pace.grow()
             return hidden(text), cut

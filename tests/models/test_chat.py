@@ -22,13 +22,7 @@ from chatir.prompts import Message
 FINE = "is it red?"
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "WAIT_INITIAL", 0.001)
-    monkeypatch.setattr(retry, "WAIT_JITTER", 0.002)
-    monkeypatch.setattr(retry, "WAIT_MAX", 0.01)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 
 def request(text: str = "Caption: a cat", **more: Any) -> Request:
@@ -203,7 +197,7 @@ def test_too_many_requests_make_it_fewer_and_the_user_is_told_once() -> None:
     late = server.requests[len(server.requests) // 2 :]
     assert sum(one.fault is not None for one in late) / len(late) < 0.5
     assert len(told) == 1
-    assert "at once for now" in told[0]
+    assert "too many requests" in told[0]
 
 
 def test_tokens_of_unusable_replies_count_too() -> None:

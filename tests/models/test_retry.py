@@ -11,12 +11,7 @@ import pytest
 from chatir.models import retry
 from chatir.models.retry import ATTEMPTS, RETRIED, TroubleError, with_retries
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "WAIT_INITIAL", 0.001)
-    monkeypatch.setattr(retry, "WAIT_MAX", 0.005)
-    monkeypatch.setattr(retry, "WAIT_JITTER", 0.001)
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 
 def attempts_until(*troubles: Exception | None, timeout: float = 1.0) -> tuple[list[float], str | Exception]:

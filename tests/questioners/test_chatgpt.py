@@ -19,7 +19,6 @@ from players import Answering, query, targets
 from chatir import Dialog, Reply, Round
 from chatir.cli import run
 from chatir.errors import StoppedRunError
-from chatir.models import retry
 from chatir.models.completion import Completion
 from chatir.plugins import build
 from chatir.questioners.prompted import question_reply
@@ -28,13 +27,7 @@ from chatir.simulate import read_dialogs, simulate, write_dialogs
 CANARY = "sk-canary-0123456789abcdef"
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "WAIT_INITIAL", 0.005)
-    monkeypatch.setattr(retry, "WAIT_JITTER", 0.005)
-    monkeypatch.setattr(retry, "WAIT_MAX", 0.02)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from players import Answering, query, targets
 
 from chatir import Dialog, Reply, Round
 from chatir.errors import InputError, InterruptedRunError
-from chatir.models import retry
 from chatir.plugins import build
 from chatir.scenes.checkpoints import checkpoints
 from chatir.simulate import read_dialogs, simulate
@@ -21,12 +20,7 @@ from chatir.simulate import read_dialogs, simulate
 TEN = [f"What is thing number {n} made of?" for n in range(1, 11)]
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "WAIT_INITIAL", 0.005)
-    monkeypatch.setattr(retry, "WAIT_JITTER", 0.005)
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 
 def numbered(questions: Sequence[str]) -> str:
