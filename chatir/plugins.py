@@ -174,7 +174,8 @@ def _checked_options(model: type[BaseModel], options: Mapping[str, Any], owner: 
         name = ".".join(map(str, first["loc"])) or "options"
         if first["type"] == "missing":
             raise InputError(f"{owner} needs the option {name!r}: {describe_options(model)}") from None
-        raise InputError(f"{owner}: option {name}={first['input']!r}: {first['msg'].lower()}") from None
+        told = first["msg"].lower().removeprefix("value error, ")
+        raise InputError(f"{owner}: option {name}={first['input']!r}: {told}") from None
 
 
 def _means_none(model: type[BaseModel], name: str, value: Any) -> bool:

@@ -36,8 +36,15 @@ _TOKENS_AROUND = 8
 """Tokens around a message, at most."""
 
 
-def _json_object(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+def _further_fields(value: Any) -> Any:
+    """The option `extra`, as typed or as an object; what chatir itself fills in has options of its own."""
+    try:
+        fields = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError('must be a JSON object, as {"top_k": 3}') from None
+    if isinstance(fields, dict) and (own := {"model", "messages", "stream", "n"} & fields.keys()):
+        raise ValueError(f"{', '.join(sorted(own))} cannot be set here")
+    return fields
 
 
 class ChatOptions(BaseModel):
@@ -56,7 +63,7 @@ class ChatOptions(BaseModel):
     temperature: float | None = Field(default=0.0, ge=0, le=2)
     max_tokens: int = Field(default=64, ge=1)
     seed: Literal["run", "none"] | int = "run"
-    extra: Annotated[dict[str, Any], BeforeValidator(_json_object)] = {}
+    extra: Annotated[dict[str, Any], BeforeValidator(_further_fields)] = {}
     concurrency: int = Field(default=16, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0)
     timeout: float = Field(default=60, gt=0)
@@ -136,7 +143,8 @@ class ChatEndpoint:
 
     async def _completed(self, request: Request) -> Completion:
         body = self._body(request)
-        key = {"backend": "chat", "base_url": self._url, **body, "seed": request.seed}
+        # The request's own seed counts even where another is sent, or none: replicates must not share replies.
+        key = {"backend": "chat", "model": body["model"], "base_url": self._url, "seed": request.seed, "request": body}
         if self._cache is not None and (known := self._cache.get(key)) is not None:
             return Completion(**known, cost=0.0)
         completion = await self._asked(body)
@@ -213,10 +221,7 @@ class ChatEndpoint:
             except Exception as error:
                 trouble = error if isinstance(error, TroubleError) else trouble_of(error)
                 if trouble.kind == "rate_limit" and self._pace.shrink(began, trouble.after):
-                    self._tell(
-                        f"too many requests; {self._pace.limit} at once until it recovers",
-                        seldom=True,
-                    )
+                    self._tell(f"too many requests; {self._pace.limit} at once until it recovers", seldom=True)
                 raise TroubleError(trouble.kind, hidden(trouble.message), trouble.after) from None
             self._pace.grow()
             return hidden(text), cut

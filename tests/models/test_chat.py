@@ -16,7 +16,7 @@ from chatir.models import chat, retry
 from chatir.models.chat import ChatEndpoint, ChatOptions
 from chatir.models.completion import Completion, Request
 from chatir.models.reply_cache import ReplyCache
-from chatir.plugins import Context
+from chatir.plugins import Context, build
 from chatir.prompts import Message
 
 FINE = "is it red?"
@@ -67,6 +67,12 @@ def test_a_seed_is_the_requests_own_or_a_fixed_one_or_none(seed: object, sent: i
         asyncio.run(endpoint.complete([request(seed=9)]))
     assert server.requests[0].body is not None
     assert server.requests[0].body.get("seed") == sent
+
+
+@pytest.mark.parametrize("extra", ["notjson", "[1]", '{"model": "x"}', '{"messages": []}', '{"stream": true}'])
+def test_further_fields_are_an_object_and_none_of_chatirs_own(extra: str) -> None:
+    with pytest.raises(InputError, match="questioner 'chatgpt': option extra="):
+        build("questioners", "chatgpt", {"extra": extra})
 
 
 def test_a_temperature_may_be_left_to_the_server() -> None:
@@ -308,9 +314,16 @@ def test_what_was_asked_before_comes_from_the_cache(cached: Callable[..., list[C
         assert len(server.requests) == 2
         assert [reply.text for reply in again] == [reply.text for reply in reversed(paid)]
         assert all(reply.cost == 0 and reply.tokens_in == 2 for reply in again)
-        for other in ({"model": "n"}, {"temperature": 1}, {"max_tokens": 9}, {"extra": {"top_k": 1}}):
+        for other in (
+            {"model": "n"},
+            {"temperature": 1},
+            {"max_tokens": 9},
+            {"extra": {"top_k": 1}},
+            {"seed": 1},
+            {"seed": 2},
+        ):
             cached(server, "a", **other)
-        assert len(server.requests) == 6
+        assert len(server.requests) == 8
 
 
 def test_another_seed_is_another_request_even_if_it_is_not_sent(tmp_path: Path) -> None:
