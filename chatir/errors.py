@@ -1,5 +1,8 @@
 """The errors that a user is meant to read, with the exit code that each one means."""
 
+GOES_ON = "the same command goes on"
+"""How a run that ended early is continued."""
+
 
 class ChatirError(Exception):
     """A condition told to the user in one line, never as a traceback.
@@ -25,7 +28,7 @@ class StoppedRunError(ChatirError):
 
     exit_code = 3
 
-    def __init__(self, message: str, goes_on: str = "the same command goes on") -> None:
+    def __init__(self, message: str, goes_on: str = GOES_ON) -> None:
         super().__init__(message)
         self.goes_on = goes_on
 

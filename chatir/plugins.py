@@ -170,12 +170,17 @@ def _checked_options(model: type[BaseModel], options: Mapping[str, Any], owner: 
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "options"
+        first, *more = error.errors()
+        name = str(first["loc"][0]) if first["loc"] else "options"
         if first["type"] == "missing":
             raise InputError(f"{owner} needs the option {name!r}: {describe_options(model)}") from None
         told = first["msg"].lower().removeprefix("value error, ")
-        raise InputError(f"{owner}: option {name}={first['input']!r}: {told}") from None
+        if name == "options":
+            raise InputError(f"{owner}: {told}") from None
+        if more and more[0]["loc"][:1] == first["loc"][:1]:  # none of several types
+            told = f"must be {_type(model.model_fields[name].annotation)}"
+        given_value = options[name]
+        raise InputError(f"{owner}: option {name}={given_value!r}: {told}") from None
 
 
 def _means_none(model: type[BaseModel], name: str, value: Any) -> bool:
@@ -201,6 +206,8 @@ def _type(annotation: Any) -> str:
     if annotation is type(None):
         return "none"
     arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _type(arguments[0])
     if typing.get_origin(annotation) is Literal:
         return "|".join(map(str, arguments))
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):

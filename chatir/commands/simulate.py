@@ -86,7 +86,10 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
     help="Times a reply without a question or answer is asked again.",
 )
 @click.option(
-    "--cost-limit", type=float, metavar="USD", help="Stop before the run, all its sessions together, costs more."
+    "--cost-limit",
+    type=float,
+    metavar="USD",
+    help="Stop before a run, all its sessions together, costs more; with several seeds, each run on its own.",
 )
 @click.option(
     "--cache", type=FILE, metavar="FILE", help="Keep replies of models here, and take from here what was asked before."

@@ -12,8 +12,8 @@ from typing import Any
 
 from chatir.compare.defects import DEFECTS, round_defects
 from chatir.dialog import Round, image_problem
+from chatir.dialogue_json import Entry, read_entries
 from chatir.questions import normalised_question
-from chatir.simulate.dialogue_json import Entry, read_entries
 
 FINDINGS = ("wrong_round_count", "duplicate_image", "malformed_image", "control_characters", "odd_spacing")
 """What a file can be found to have beside the defects of its rounds."""

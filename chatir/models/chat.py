@@ -7,16 +7,15 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from chatir.dialog import Failure
 from chatir.errors import ChatirError, InputError, StoppedRunError
-from chatir.models.chat_errors import parsed_reply, spoken, trouble_of
-from chatir.models.completion import Completion, Request
+from chatir.models.chat_errors import Usage, parsed_reply, spoken, trouble_of
+from chatir.models.completion import Completion, Request, total
 from chatir.models.keys import hidden, hide_in_logs, key_of
 from chatir.models.pace import Pace
 from chatir.models.prices import listed_price
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 OPENAI_URL = "https://api.openai.com/v1"
 OUTAGES = 3
 """Requests given up one after the other, with no success between them, that mean that the server is gone."""
-_GONE = frozenset({"server_error", "timeout", "connection", "rate_limit"})
+_GONE = frozenset({"server_error", "timeout", "connection", "rate_limit", "broken_reply"})
 QUIET_SECONDS = 30.0
 """Between two lines about what comes again and again."""
 _TOKENS_AROUND = 8
@@ -57,12 +56,12 @@ class ChatOptions(BaseModel):
     US dollars per million tokens, for what the price list lacks.
     """
 
-    model_config = ConfigDict(frozen=True)
-    model: str
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    model: str = Field(min_length=1)
     base_url: str | None = None
     temperature: float | None = Field(default=0.0, ge=0, le=2)
     max_tokens: int = Field(default=64, ge=1)
-    seed: Literal["run", "none"] | int = "run"
+    seed: Literal["run", "none"] | Annotated[int, Field(ge=0, lt=2**63)] = "run"
     extra: Annotated[dict[str, Any], BeforeValidator(_further_fields)] = {}
     concurrency: int = Field(default=16, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0)
@@ -70,6 +69,12 @@ class ChatOptions(BaseModel):
     key_env: str = "OPENAI_API_KEY"
     price_in: float | None = Field(default=None, ge=0)
     price_out: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _both_prices(self) -> ChatOptions:
+        if (self.price_in is None) != (self.price_out is None):
+            raise ValueError("price_in and price_out go together")
+        return self
 
 
 class ChatEndpoint:
@@ -92,6 +97,7 @@ class ChatEndpoint:
         self._proved = False
         self._stop: ChatirError | None = None
         self._given_up = 0
+        self._waiting: set[asyncio.Task[Any] | None] = set()
         self._quiet_until = 0.0
 
     @property
@@ -101,17 +107,17 @@ class ChatEndpoint:
         return {"base_url": self._url, **{name: getattr(self._options, name) for name in names}}
 
     def check_key(self) -> None:
-        """Raise InputError if OpenAI's own endpoint is to be asked without a key."""
-        if key_of(self._options.key_env) is None and self._official:
+        """Raise InputError if a key is wanted, by OpenAI or by naming its variable, and there is none."""
+        named = self._options.key_env != ChatOptions.model_fields["key_env"].default
+        if key_of(self._options.key_env) is None and (self._official or named):
             raise InputError(f"{self._url} wants a key: put it into the environment, as {self._options.key_env}")
 
     def price(self) -> tuple[float, float] | None:
         """US dollars per million tokens, in and out; None if nobody knows."""
         options = self._options
-        price_in, price_out = listed_price(options.model, self._url) or (None, None)
-        price_in = price_in if options.price_in is None else options.price_in
-        price_out = price_out if options.price_out is None else options.price_out
-        return None if price_in is None or price_out is None else (price_in, price_out)
+        if options.price_in is not None and options.price_out is not None:
+            return options.price_in, options.price_out
+        return listed_price(options.model, self._url)
 
     def cost(self, tokens_in: int | None, tokens_out: int | None) -> float | None:
         """US dollars for so many tokens; None when the price or a count is unknown."""
@@ -133,7 +139,13 @@ class ChatEndpoint:
         Raises InputError for a rejected key, an unknown model or a server that cannot be reached, and
         StoppedRunError for an exhausted quota or a server that has gone away.
         """
-        return list(await asyncio.gather(*map(self._completed, requests)))
+        results = await asyncio.gather(*map(self._completed, requests), return_exceptions=True)
+        completions = []
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            completions.append(result)
+        return completions
 
     async def close(self) -> None:
         """Close the connections."""
@@ -145,12 +157,16 @@ class ChatEndpoint:
         body = self._body(request)
         # The request's own seed counts even where another is sent, or none: replicates must not share replies.
         key = {"backend": "chat", "model": body["model"], "base_url": self._url, "seed": request.seed, "request": body}
-        if self._cache is not None and (known := self._cache.get(key)) is not None:
+        if self._cache is not None and (known := await asyncio.to_thread(self._cache.get, key)) is not None:
             return Completion(**known, cost=0.0)
         completion = await self._asked(body)
         if self._cache is not None and completion.failure is None:
-            kept = ("text", "cut", "tokens_in", "tokens_out")
-            self._cache.put(key, {name: getattr(completion, name) for name in kept})
+            kept = {name: getattr(completion, name) for name in ("text", "cut", "tokens_in", "tokens_out")}
+            try:
+                await asyncio.to_thread(self._cache.put, key, kept)
+            except InputError as error:  # the reply is paid for, and must not be lost with the cache
+                self._cache = None
+                self._progress(f"{error}; going on without it")
         return completion
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -187,44 +203,76 @@ class ChatEndpoint:
         self._pace = Pace(self._options.concurrency, self._options.requests_per_minute)
         self._alone = asyncio.Lock()
         self._stop = None
+        self._waiting = set()
         hide_in_logs()
 
     async def _sent(self, body: dict[str, Any]) -> Completion:
         """One request with all its attempts."""
-        spent = _Spent()
+        if self._stop is not None:
+            raise self._stop
+        told: list[Usage] = []
+        attempts = with_retries(lambda: self._attempt(body, told), self._options.timeout, self._tell_trouble)
+        task = asyncio.create_task(attempts)
+        self._waiting.add(task)
         try:
-            text, cut = await with_retries(
-                lambda: self._attempt(body, spent), self._options.timeout, self._tell_trouble
-            )
+            text, cut = await task
+        except asyncio.CancelledError:
+            if self._stop is None:
+                task.cancel()
+                raise
+            raise self._stop from None
         except TroubleError as trouble:
-            self._stop = self._stop or self._fatal(trouble)
+            self._halt(self._fatal(trouble))
             if self._stop is not None:
                 raise self._stop from None
-            failed = Completion(None, Failure(trouble.kind, trouble.message))
-            return replace(failed, tokens_in=spent.tokens_in, tokens_out=spent.tokens_out, cost=self._cost(spent))
+            return self._completion(told, failure=Failure(trouble.kind, trouble.message))
+        finally:
+            self._waiting.discard(task)
         self._proved, self._given_up = True, 0
-        return Completion(text, cut=cut, tokens_in=spent.tokens_in, tokens_out=spent.tokens_out, cost=self._cost(spent))
+        return self._completion(told, text, cut=cut)
 
-    def _cost(self, spent: _Spent) -> float | None:
-        return self.cost(spent.tokens_in, spent.tokens_out)
+    def _halt(self, error: ChatirError | None) -> None:
+        """Stop the run, if that is due: what waits for a turn or another attempt ends; what was sent may come back."""
+        self._stop = self._stop or error
+        if self._stop is not None:
+            for task in filter(None, self._waiting):
+                task.cancel()
 
-    async def _attempt(self, body: dict[str, Any], spent: _Spent) -> tuple[str, bool]:
+    def _completion(
+        self, told: list[Usage], text: str | None = None, *, cut: bool = False, failure: Failure | None = None
+    ) -> Completion:
+        """With the tokens of all attempts, also of those whose reply was of no use."""
+        tokens_in, tokens_out = (
+            None if (known := total(getattr(usage, name) for usage in told)) is None else int(known)
+            for name in ("prompt_tokens", "completion_tokens")
+        )
+        cost = self.cost(tokens_in, tokens_out)
+        return Completion(text, failure, cut, tokens_in=tokens_in, tokens_out=tokens_out, cost=cost)
+
+    async def _attempt(self, body: dict[str, Any], told: list[Usage]) -> tuple[str, bool]:
+        task = asyncio.current_task()
         async with self._pace as began:
-            if self._stop is not None:
-                raise self._stop
+            self._waiting.discard(task)
             try:
-                content = await self._post(body)
-                reply = parsed_reply(content)
+                reply = parsed_reply(await self._post(body))
                 if reply.usage is not None:
-                    spent.add(reply.usage.prompt_tokens, reply.usage.completion_tokens)
+                    told.append(reply.usage)
                 text, cut = spoken(reply)
             except Exception as error:
                 trouble = error if isinstance(error, TroubleError) else trouble_of(error)
-                if trouble.kind == "rate_limit" and self._pace.shrink(began, trouble.after):
-                    self._tell(f"too many requests; {self._pace.limit} at once until it recovers", seldom=True)
-                raise TroubleError(trouble.kind, hidden(trouble.message), trouble.after) from None
+                seconds = time.monotonic() - began
+                if trouble.kind == "rate_limit":
+                    self._slow_down(began, trouble.after)
+                self._waiting.add(task)
+                raise TroubleError(trouble.kind, hidden(trouble.message), trouble.after, seconds) from None
             self._pace.grow()
             return hidden(text), cut
+
+    def _slow_down(self, began: float, after: float | None) -> None:
+        """Too many requests: fewer at once, and none for the time that the server asks for, unless that is too long."""
+        bearable = after if (after or 0) <= ceiling(self._options.timeout) else None
+        if self._pace.shrink(began, bearable):
+            self._tell(f"too many requests; {self._pace.limit} at once until it recovers", seldom=True)
 
     async def _post(self, body: dict[str, Any]) -> str:
         """The body of the reply as it is: what of it counts is checked here, and the client's own models do not."""
@@ -232,10 +280,9 @@ class ChatEndpoint:
         async with asyncio.timeout(self._options.timeout):
             return await self._client.post("/chat/completions", cast_to=str, body=body)
 
-    def _tell_trouble(self, trouble: TroubleError) -> None:
-        """Tell why the very first request is not answered yet; later troubles pass in silence."""
-        if not self._proved:
-            self._tell(f"{trouble.message}; trying again")
+    def _tell_trouble(self, trouble: TroubleError, attempts: int) -> None:
+        """Tell why a request is not answered yet: each time of the very first one, seldom of later ones."""
+        self._tell(f"{trouble.message}; trying again ({attempts} of {ATTEMPTS} attempts)", seldom=self._proved)
 
     def _tell(self, line: str, *, seldom: bool = False) -> None:
         now = time.monotonic()
@@ -251,13 +298,13 @@ class ChatEndpoint:
             case "rejected_key":
                 return InputError(f"{where}; the key in {self._options.key_env} was rejected")
             case "unknown_model":
-                return InputError(f"{where}; there is no such model, or no such endpoint")
+                return InputError(f"{where}; there is no such model, or no such endpoint (most end in /v1)")
             case "quota":
                 return StoppedRunError(f"the quota is exhausted: {where}")
             case "rate_limit" if (trouble.after or 0) > ceiling(self._options.timeout):
                 return StoppedRunError(f"the server wants to be asked again in {trouble.after:.0f} seconds: {where}")
             case "refused" | "context_overflow" | "empty_reply":  # the endpoint works, for other prompts at least
-                self._proved = True
+                self._proved, self._given_up = True, 0
                 return None
         if not self._proved:
             return InputError(where)
@@ -268,28 +315,14 @@ class ChatEndpoint:
         return None
 
 
-class _Spent:
-    """Tokens of a request's attempts; None where no attempt told."""
-
-    def __init__(self) -> None:
-        self.tokens_in: int | None = None
-        self.tokens_out: int | None = None
-
-    def add(self, tokens_in: int | None, tokens_out: int | None) -> None:
-        if tokens_in is not None:
-            self.tokens_in = (self.tokens_in or 0) + tokens_in
-        if tokens_out is not None:
-            self.tokens_out = (self.tokens_out or 0) + tokens_out
-
-
 def _checked_url(given: str | None) -> str:
     """The base URL, without a slash at its end. Raises InputError for one that is none, or holds a secret."""
-    url = given or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    url = given if given is not None else os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise InputError(f"base_url: {error}") from None
+        raise InputError(f"base_url: {hidden(url)!r}: {error}") from None
     if parts.username or parts.password or parts.query or parts.fragment:
         raise InputError("base_url: is recorded, so it must hold no password or query; keys go into the environment")
     if parts.scheme not in ("http", "https") or not parts.hostname:

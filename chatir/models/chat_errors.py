@@ -23,6 +23,8 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 """How servers say that a prompt does not fit, where they have no code for it: vLLM, llama.cpp, Ollama."""
+_FLAGGED = re.compile(r"\bflagged\b|content (?:management )?policy|moderation", re.IGNORECASE)
+"""How servers say that they refuse a text, where they have no code for it."""
 _BRIEF = 300
 
 
@@ -44,7 +46,9 @@ class _Choice(BaseModel):
     finish_reason: str | None = None
 
 
-class _Usage(BaseModel):
+class Usage(BaseModel):
+    """Tokens that a reply tells; None for what is no count."""
+
     prompt_tokens: _Count = None
     completion_tokens: _Count = None
 
@@ -52,19 +56,33 @@ class _Usage(BaseModel):
 class ChatReply(BaseModel):
     """What of a chat completion counts here; whatever else a server sends is left alone."""
 
+    error: Any = None
     choices: list[_Choice] | None = None
-    usage: Annotated[_Usage | None, BeforeValidator(lambda value: value if isinstance(value, dict) else None)] = None
+    usage: Annotated[Usage | None, BeforeValidator(lambda value: value if isinstance(value, dict) else None)] = None
 
 
 def parsed_reply(body: str) -> ChatReply:
-    """A reply's body. Raises TroubleError for what is no chat completion: cut JSON, an HTML page."""
+    """A reply's body. Raises TroubleError for what is no chat completion: cut JSON, an HTML page, an error."""
     try:
-        return ChatReply.model_validate_json(body)
+        reply = ChatReply.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the body"
         told = f"the reply is no chat completion: {place}: {first['msg'].lower()}"
         raise TroubleError("broken_reply", told) from None
+    if reply.error:
+        raise _error_inside(reply.error)
+    return reply
+
+
+def _error_inside(error: Any) -> TroubleError:
+    """An error that a gateway sends as if all were well, with status 200."""
+    told = error if isinstance(error, dict) else {"message": str(error)}
+    code = str(told.get("code") or "")
+    status = int(code) if code.isdecimal() else 500
+    codes = {str(value).lower() for value in (code, told.get("type")) if value}
+    message = f"{status}: {brief(str(told.get('message') or error))}"
+    return TroubleError(_kind(status, codes, message), message)
 
 
 def spoken(reply: ChatReply) -> tuple[str, bool]:
@@ -110,23 +128,24 @@ def trouble_of(error: Exception) -> TroubleError:
 def _status_trouble(error: Any) -> TroubleError:
     status, told = error.status_code, f"{error.status_code}: {brief(_told(error))}"
     codes = {str(value).lower() for value in (error.code, error.type) if value}
+    return TroubleError(_kind(status, codes, told), told, _retry_after(error.response.headers))
+
+
+def _kind(status: int, codes: set[str], told: str) -> str:
+    """The kind of an error, by its HTTP status, its codes and its words."""
+    if status == 402 or codes & QUOTA:
+        return "quota"
+    if codes & REFUSALS or (status in (400, 403) and _FLAGGED.search(told)):
+        return "refused"
     if status in (401, 403):
-        kind = "refused" if codes & REFUSALS else "rejected_key"
-    elif status == 402 or codes & QUOTA:
-        kind = "quota"
-    elif status == 429:
-        return TroubleError("rate_limit", told, _retry_after(error.response.headers))
-    elif codes & REFUSALS:
-        kind = "refused"
-    elif "context_length_exceeded" in codes or status == 413 or (status < 500 and _TOO_LONG.search(told)):
-        kind = "context_overflow"
-    elif status == 404 or "model_not_found" in codes:
-        kind = "unknown_model"
-    elif status >= 500 or status in (408, 409, 425):
-        return TroubleError("server_error", told, _retry_after(error.response.headers))
-    else:
-        kind = "bad_request"
-    return TroubleError(kind, told)
+        return "rejected_key"
+    if status == 429:
+        return "rate_limit"
+    if "context_length_exceeded" in codes or status == 413 or (status < 500 and _TOO_LONG.search(told)):
+        return "context_overflow"
+    if status == 404 or "model_not_found" in codes:
+        return "unknown_model"
+    return "server_error" if status >= 500 or status in (408, 409, 425) else "bad_request"
 
 
 def _told(error: Any) -> str:

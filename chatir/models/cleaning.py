@@ -17,8 +17,10 @@ _HEADING = re.compile(r"(?:short\s+)?(?:question|answer|assistant)", re.IGNORECA
 """What stands alone on a line above the text."""
 
 _MARKDOWN = re.compile(r"(?<!\w)[*_`]+|[*_`]+(?!\w)")
-_MARKS = re.compile(r"\s*[?\uff1f\ufe56\u061f\u037e](?:\s*[?\uff1f\ufe56\u061f\u037e])*")
-"""The question marks of several scripts, with the space before them."""
+MARK = re.compile(r"[?\uff1f\ufe56\u061f\u037e]")
+"""The question marks of several scripts."""
+_MARKS = re.compile(rf"\s*{MARK.pattern}(?:\s*{MARK.pattern})*")
+"""Some of them, with the space before them."""
 
 _LABEL = re.compile(
     r"(?:\b(?:the|my|an?|new|next|final|short|correct|best)\s+){0,3}"

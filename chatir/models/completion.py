@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chatir.dialog import Failure
 from chatir.prompts import Message
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """The sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,14 @@ class Completion:
     """A model's text, or the failure to get one, never both.
 
     cut: whether max_tokens ended it. others: what else a model offers, best first, where it searches for
-    several. tokens_in, tokens_out, cost (US dollars): of all attempts together; None where nobody told.
+    several, each with its `cut`. tokens_in, tokens_out, cost (US dollars): of all attempts together; None where
+    nobody told.
     """
 
     text: str | None
     failure: Failure | None = None
     cut: bool = False
-    others: tuple[str, ...] = ()
+    others: tuple[tuple[str, bool], ...] = ()
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost: float | None = None

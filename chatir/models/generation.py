@@ -39,12 +39,17 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Generated:
-    """Texts for one prompt, best first; `cut` if the first was ended by its length. Tokens do not count padding."""
+    """Texts for one prompt, best first, and whether its length ended each. Tokens do not count padding."""
 
     texts: tuple[str, ...]
-    cut: bool
+    cuts: tuple[bool, ...]
     tokens_in: int
     tokens_out: int
+
+    @property
+    def cut(self) -> bool:
+        """Whether its length ended the best of them."""
+        return self.cuts[0]
 
 
 class Generator:
@@ -112,7 +117,7 @@ class Generator:
         searches = [rows[first : first + several] for first in range(0, len(rows), several)]
         given = encoded["attention_mask"].sum(dim=1).tolist()
         return [
-            Generated(tuple(text for text, _, _ in beams), beams[0][1], tokens_in, beams[0][2])
+            Generated(tuple(text for text, _, _ in beams), tuple(cut for _, cut, _ in beams), tokens_in, beams[0][2])
             for tokens_in, beams in zip(given, searches, strict=True)
         ]
 

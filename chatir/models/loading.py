@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging as python_logging
 import sys
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,6 +89,9 @@ def load_model(model: str, revision: str | None, precision: Precision, device_ma
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     options: dict[str, Any] = {"dtype": dtypes.get(precision, torch.bfloat16), "revision": revision}
     options |= {"trust_remote_code": False, "output_loading_info": True}  # None would ask whether to run the code
+    if precision in ("8bit", "4bit"):  # both libraries tell about each layer
+        warnings.filterwarnings("ignore", message="MatMul8bitLt")
+        python_logging.getLogger("bitsandbytes").setLevel(python_logging.ERROR)
     if precision == "8bit":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
     elif precision == "4bit":

@@ -21,6 +21,8 @@ from chatir.prompts import Message
 BATCHES = 4
 """Batches' worth of dialogs that are taken at once, so that sorting them by length leaves little padding."""
 Chat = Literal["auto", "on", "off"]
+_TODAY = "{%- macro strftime_now(form) -%}26 Jul 2024{%- endmacro -%}"
+"""For chat templates that tell the model the date: the same every day, or a run's prompts would change overnight."""
 
 
 class LocalOptions(BaseModel):
@@ -32,8 +34,8 @@ class LocalOptions(BaseModel):
     text. chat: whether to use the model's chat template; `auto`: if it has one. batch_size: texts at once.
     """
 
-    model_config = ConfigDict(frozen=True)
-    model: str
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    model: str = Field(min_length=1)
     revision: str | None = None
     precision: Precision = "auto"
     device_map: str = "auto"
@@ -122,14 +124,18 @@ class LocalModel:
         keys = [self._key(request) for request in requests]
         for place, key in enumerate(keys):
             if self._cache is not None and (known := self._cache.get(key)) is not None:
-                known["others"] = tuple(known["others"])
+                known["others"] = tuple((text, cut) for text, cut in known["others"])
                 done[place] = Completion(**known)
         todo = [place for place in range(len(requests)) if place not in done]
         for place, completion in zip(todo, self._completed([requests[n] for n in todo]), strict=True):
             done[place] = completion
             if self._cache is not None and completion.failure is None:
                 kept = ("text", "cut", "others", "tokens_in", "tokens_out")
-                self._cache.put(keys[place], {name: getattr(completion, name) for name in kept})
+                try:
+                    self._cache.put(keys[place], {name: getattr(completion, name) for name in kept})
+                except InputError as error:
+                    self._cache = None
+                    self._progress(f"{error}; going on without it")
         return [done[place] for place in range(len(requests))]
 
     def _key(self, request: Request) -> dict[str, Any]:
@@ -217,9 +223,11 @@ class LocalModel:
             raise InputError(f"model {self._about['id']}: {told}") from None
 
     def _templated(self, messages: Sequence[Message]) -> str:
+        tokenizer = self._generator.tokenizer
         return str(
-            self._generator.tokenizer.apply_chat_template(
+            tokenizer.apply_chat_template(
                 [message._asdict() for message in messages],
+                chat_template=_TODAY + tokenizer.get_chat_template(),
                 tokenize=False,
                 add_generation_prompt=True,
                 enable_thinking=False,
@@ -239,7 +247,7 @@ def _completion(result: Generated) -> Completion:
     return Completion(
         result.texts[0],
         cut=result.cut,
-        others=result.texts[1:],
+        others=tuple(zip(result.texts[1:], result.cuts[1:], strict=True)),
         tokens_in=result.tokens_in,
         tokens_out=result.tokens_out,
     )

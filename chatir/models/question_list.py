@@ -9,14 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from chatir.models.cleaning import TURN, clean_question
+from chatir.models.cleaning import MARK, TURN, clean_question
 
 LONGEST = 500
 """Characters of one question, at most. A longer item is a model caught in a loop."""
 
-_MARK = re.compile(r"[?\uff1f\ufe56\u061f]")
-"""The question marks of several scripts."""
-_BORDER = re.compile(rf"(?<!{_MARK.pattern}){_MARK.pattern}++(?P<closing>[\"'\u201d\u2019\u300d)\]*_`,;]*+)\s*+(?=\S)")
+_BORDER = re.compile(rf"(?<!{MARK.pattern}){MARK.pattern}++(?P<closing>[\"'\u201d\u2019\u300d)\]*_`,;]*+)\s*+(?=\S)")
 """Where one question on a line may end and the next begin."""
 _INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u2060\ufeff]")
 """What is not seen and would hide a marker: a byte order mark, zero-width spaces."""
@@ -74,7 +72,7 @@ def question_list(raw: str) -> list[str]:
 def _from_json(turn: str) -> list[str]:
     """Read string by string, not by a JSON parser: nothing nests too deep and a cut-off reply gives what it has."""
     start = _JSON.search(turn)
-    if not start or _MARK.search(turn, 0, start.start()):
+    if not start or MARK.search(turn, 0, start.start()):
         return []
     key, named, others = "", [], []
     for string in _STRING.finditer(turn, start.end()):
@@ -83,10 +81,10 @@ def _from_json(turn: str) -> list[str]:
             said = str(json.loads(f'"{said}"', strict=False))
         if string["colon"]:
             key = said
-        elif string["closed"] or _MARK.search(said):
+        elif string["closed"] or MARK.search(said):
             if _QUESTION_KEY.fullmatch(key):
                 named += _from_lines(said) if "\n" in said else _cleaned([said])
-            elif _MARK.search(said):
+            elif MARK.search(said):
                 others.append(said)
     return named or _cleaned(others)
 
@@ -113,7 +111,7 @@ def _items(turn: str) -> list[_Item]:
                 gap = "" if text[-1:] == "-" and text[-2:-1].isalnum() else " "
                 items[-1] = _Item(marker, f"{text}{gap}{f'{item.marker} {item.text}'.strip()}".strip())
             elif item.marker or item.text:
-                if number == 0 and _number(item.marker) == 2 and _MARK.search(text):
+                if number == 0 and _number(item.marker) == 2 and MARK.search(text):
                     items[-1] = _Item("1.", text)  # the prompt ended in `1.`
                 number = _number(item.marker) or number
                 items.append(item)
@@ -123,7 +121,7 @@ def _items(turn: str) -> list[_Item]:
 
 def _cell(row: str) -> str:
     """The cell of a table's row that asks, as a list's item; empty if none does."""
-    return next((f"- {cell.strip()}" for cell in row.split("|") if _MARK.search(cell)), "")
+    return next((f"- {cell.strip()}" for cell in row.split("|") if MARK.search(cell)), "")
 
 
 def _split(line: str, number: int) -> Iterator[_Item]:
@@ -147,7 +145,7 @@ def _begins(line: str, found: re.Match[str], number: int) -> bool:
     if found.start() == 0 or (found["label"] or "").endswith((":", "\uff1a")):
         return True
     before = line[max(0, found.start() - 9) : found.start()].rstrip("\"'\u201d\u2019)]*_` ")
-    asked, next_in_order = bool(_MARK.match(before[-1:])), _number(found[0]) == number + 1
+    asked, next_in_order = bool(MARK.match(before[-1:])), _number(found[0]) == number + 1
     if found["letter"]:
         return asked and _opens(line, found.end())
     if found["bullet"]:
@@ -161,14 +159,14 @@ def _goes_on(before: _Item, item: _Item, apart: bool) -> bool:
     """Whether an item is the rest of the one before: that is still without its mark, and this is no beginning."""
     if not before.text:
         return not item.marker
-    if apart or len(before.text) > LONGEST or _MARK.search(before.text):
+    if apart or len(before.text) > LONGEST or MARK.search(before.text):
         return False
     if not _opens(item.text):
         return bool(before.marker and not item.marker) or _clean(before.text) is not None
     if item.marker or not before.marker:
         return False
     small = item.text[:1].islower()
-    return small or bool(_MARK.search(item.text) and not _asks(_word(item.text)) and _clean(before.text))
+    return small or bool(MARK.search(item.text) and not _asks(_word(item.text)) and _clean(before.text))
 
 
 def _sentences(text: str, alone: bool) -> Iterator[str]:
@@ -199,7 +197,7 @@ def _asks(word: str) -> bool:
 
 
 def _may_ask(text: str) -> bool:
-    return not text.endswith((":", "\uff1a")) and bool(_MARK.search(text) or _clean(text))
+    return not text.endswith((":", "\uff1a")) and bool(MARK.search(text) or _clean(text))
 
 
 def _cleaned(texts: list[str]) -> list[str]:

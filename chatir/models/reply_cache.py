@@ -55,7 +55,9 @@ class ReplyCache:
             try:
                 (version,) = self._db.execute("PRAGMA user_version").fetchone()
                 if version not in (0, FORMAT):
-                    raise InputError(f"{path}: is a reply cache of format {version}; this chatir reads {FORMAT}")
+                    raise InputError(
+                        f"{path}: is a reply cache of format {version}; this chatir reads {FORMAT}; name another file"
+                    )
                 (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict != "ok":
                     raise InputError(f"{path}: the reply cache is damaged; move it away, or name another file")

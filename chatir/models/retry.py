@@ -19,47 +19,60 @@ Result = TypeVar("Result")
 
 
 class TroubleError(Exception):
-    """A request that came to nothing: a kind to count by, a line to read, and the seconds it asks us to wait."""
+    """A request that came to nothing: a kind to count by, a line to read.
 
-    def __init__(self, kind: str, message: str, after: float | None = None) -> None:
+    after: seconds that the server asks to be left alone. seconds: how long the attempt took, without the time
+    that it waited for its turn.
+    """
+
+    def __init__(self, kind: str, message: str, after: float | None = None, seconds: float = 0.0) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.after = after
+        self.seconds = seconds
 
 
 def ceiling(timeout: float) -> float:
-    """Seconds after which no further attempt is begun: room for all of them, even if each one times out."""
+    """Seconds of attempts and of waits that a server asked for, after which there is no further attempt.
+
+    There is room for all attempts even if each one times out.
+    """
     return 300 + ATTEMPTS * timeout
 
 
 async def with_retries(
     attempt: Callable[[], Awaitable[Result]],
     timeout: float,
-    on_trouble: Callable[[TroubleError], None] = lambda trouble: None,
+    on_trouble: Callable[[TroubleError, int], None] = lambda trouble, attempts: None,
 ) -> Result:
     """The result of the first attempt that succeeds.
 
-    timeout: seconds that one attempt may take at most. on_trouble: called with each trouble that is to pass.
+    timeout: seconds that one attempt may take at most. on_trouble: called with each trouble that is to pass, and
+    the number of attempts so far.
     Raises the last TroubleError, which tells the number of attempts, when trying again is of no use.
     """
     import stamina
 
     _silence(stamina.instrumentation)
     limit = ceiling(timeout)
-    attempts = 0
+    attempts, spent = 0, 0.0
 
     def worth_it(error: Exception) -> bool | float:
-        if not isinstance(error, TroubleError) or error.kind not in RETRIED or (error.after or 0) > limit:
+        nonlocal spent
+        if not isinstance(error, TroubleError) or error.kind not in RETRIED:
+            return False
+        spent += error.seconds + (error.after or 0)
+        if spent > limit:
             return False
         if attempts < ATTEMPTS:
-            on_trouble(error)
+            on_trouble(error, attempts)
         return True if error.after is None else error.after + random.uniform(0, WAIT_JITTER)  # noqa: S311 - no secret
 
     rounds = stamina.retry_context(
         on=worth_it,
         attempts=ATTEMPTS,
-        timeout=limit,
+        timeout=None,  # it would count the time in which a request waits for its turn
         wait_initial=WAIT_INITIAL,
         wait_max=WAIT_MAX,
         wait_jitter=WAIT_JITTER,
@@ -71,7 +84,7 @@ async def with_retries(
                 return await attempt()
     except TroubleError as trouble:
         times = f" ({attempts} attempts)" if attempts > 1 else ""
-        raise TroubleError(trouble.kind, trouble.message + times, trouble.after) from None
+        raise TroubleError(trouble.kind, trouble.message + times, trouble.after, trouble.seconds) from None
     raise AssertionError("stamina gives at least one attempt")
 
 

@@ -17,10 +17,11 @@ class Questioner(Protocol):
     API). Optional attributes, with their defaults: `name` (the class's), `batch_size` (1; dialogs a
     call), `concurrency` (1; calls in flight; a plain method is then called from as many threads),
     `config` ({}; plain data that fixes the replies), `uses_said` (False), `needs_images` (False),
-    `check(target, rounds)` (raises InputError for a target that it cannot play), `max_cost(dialog)` (US dollars
-    that the next reply can cost at most; None when nobody knows), `estimate(dialog, rounds)` (an
-    `chatir.models.estimates.Estimate` of the rounds to come) and `close()` (at the end of a run; the player
-    must still be usable in another).
+    `ready()` (before a run; raises InputError for want of a key, say), `check(target, rounds)` (raises
+    InputError for a target that it cannot play), `max_cost(dialog)` (US dollars that the next reply can
+    cost at most; None when nobody knows), `estimate(dialog, rounds)` (a
+    `chatir.models.estimates.Estimate` of the rounds to come) and `close()` (at the end of a run; the
+    player must still be usable in another).
     """
 
     def ask(self, dialogs: Sequence[Dialog]) -> Sequence[Reply] | Awaitable[Sequence[Reply]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from chatir.models.chat import ChatEndpoint, ChatOptions
 from chatir.plugins import Context
 from chatir.questioners.prompted import PromptedEndpoint, PromptOptions
@@ -13,7 +15,7 @@ MODEL = "gpt-4o-mini-2024-07-18"
 class Options(ChatOptions, PromptOptions):
     """As those of an endpoint, and of a prompt."""
 
-    model: str = MODEL
+    model: str = Field(default=MODEL, min_length=1)
 
 
 class ChatGPT(PromptedEndpoint):

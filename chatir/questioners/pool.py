@@ -142,7 +142,7 @@ def _released() -> Path:
 
 
 def _read_pool(file: Path, size: int | None) -> list[PoolQuestion]:
-    from chatir.simulate.dialogue_json import read_dialogs
+    from chatir.dialogue_json import read_dialogs
 
     pool = pool_of(read_dialogs(file))
     if not pool:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.dialog import Dialog, Failure, Reply
 from chatir.models.chat import ChatEndpoint
-from chatir.models.cleaning import clean_question
+from chatir.models.cleaning import MARK, clean_question
 from chatir.models.completion import Completion, Request
 from chatir.models.estimates import QUESTION_TOKENS, Estimate, rounds_to_come, tokens_of
 from chatir.models.local import LocalModel
@@ -62,7 +62,7 @@ class PromptedEndpoint(Prompted):
         """Requests in flight."""
         return self.model.concurrency
 
-    def check(self, target: Dialog, rounds: int) -> None:
+    def ready(self) -> None:
         """Raise InputError, before a run starts, if a key is wanted and there is none."""
         self.model.check_key()
 
@@ -104,7 +104,7 @@ def question_reply(completion: Completion) -> Reply:
     raw = completion.text
     if raw is not None:
         question = clean_question(raw)
-        if question is not None and completion.cut and "?" not in raw:
+        if question is not None and completion.cut and not MARK.search(raw):
             question, failure = None, Failure("no_question", "the question was cut off: max_tokens is too small")
         elif question is None:
             failure = Failure("no_question", "the reply holds no question")
@@ -116,8 +116,8 @@ def first_unasked(dialog: Dialog, completion: Completion) -> Completion:
     if completion.text is None or not completion.others:
         return completion
     asked = {normalised_question(turn.question) for turn in dialog.rounds}
-    for text in (completion.text, *completion.others):
+    for text, cut in ((completion.text, completion.cut), *completion.others):
         question = clean_question(text)
         if question is not None and normalised_question(question) not in asked:
-            return replace(completion, text=text, others=())
+            return replace(completion, text=text, cut=cut, others=())
     return replace(completion, others=())

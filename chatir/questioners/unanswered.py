@@ -9,17 +9,19 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.dialog import Dialog, Failure, Reply
-from chatir.errors import InputError
+from chatir.errors import ChatirError, InputError
 from chatir.models.chat import ChatEndpoint, ChatOptions
-from chatir.models.completion import Completion, Request
+from chatir.models.completion import Completion, Request, total
 from chatir.models.estimates import QUESTION_TOKENS, Estimate, tokens_of
 from chatir.models.local import LocalModel
 from chatir.models.question_list import question_list
-from chatir.models.retry import ATTEMPTS
 from chatir.plugins import Context, build
 from chatir.prompts import load_prompt
 from chatir.questioners.chatgpt import MODEL as CHATGPT
+from chatir.questioners.prompted import PromptedEndpoint, PromptedModel
 
+LIST_BYTES = 8
+"""Bytes that a token of a list may hold when it is shown again, its share of the numbers among them."""
 REQUESTS = 3
 """Requests for one list at most: a model that gives too few is asked for the missing ones."""
 
@@ -33,7 +35,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     backend: str = "chatgpt"
-    questions: int = Field(default=10, ge=1)
+    questions: int = Field(default=10, ge=1, le=100)
     prompt: str = "unanswered"
     max_tokens: int = Field(default=400, ge=1)
 
@@ -41,21 +43,24 @@ class Options(BaseModel):
 class ChatGPTOptions(ChatOptions):
     """questions: how many are asked for at once. prompt: a name from `chatir list prompts`, or a .toml file."""
 
-    model: str = CHATGPT
-    questions: int = Field(default=10, ge=1)
+    model: str = Field(default=CHATGPT, min_length=1)
+    questions: int = Field(default=10, ge=1, le=100)
     prompt: str = "unanswered"
     max_tokens: int = Field(default=400, ge=1)
 
 
 def unanswered(options: Options, context: Context) -> UnansweredEndpoint | UnansweredModel:
     """Asks for all questions at once through the model of another questioner."""
-    backend = build("questioners", options.backend, options.model_extra or {}, context)
+    further = options.model_extra or {}
+    if "shots" in further or further.get("decode") == "first-unasked":
+        raise InputError("questioner 'unanswered': a list takes neither 'shots' nor decode=first-unasked")
+    backend = build("questioners", options.backend, further, context)
     name = f"Unanswered_{getattr(backend, 'name', type(backend).__name__)}"
-    match getattr(backend, "model", None):
-        case ChatEndpoint() as model:
-            return UnansweredEndpoint(model, options, name)
-        case LocalModel() as model:
-            return UnansweredModel(model, options, name)
+    match backend:
+        case PromptedEndpoint():
+            return UnansweredEndpoint(backend.model, options, name)
+        case PromptedModel():
+            return UnansweredModel(backend.model, options, name)
     raise InputError(f"questioner 'unanswered': backend={options.backend}: has no model that could write a list")
 
 
@@ -104,18 +109,15 @@ class Unanswered:
         if place < len(listed):
             return Reply(listed[place])
         wanted = (place // self._count + 1) * self._count
-        spent = _Spent()
-        for number in range(REQUESTS):
-            completion = yield self._request(dialog, listed, number)
-            spent.add(completion)
-            if completion.failure is not None and place >= len(listed):
-                return spent.reply(None, completion.failure)
-            listed += question_list(completion.text or "")[: wanted - len(listed)]
-            if len(listed) >= wanted or completion.failure is not None:
+        said: list[Completion] = []
+        while len(said) < REQUESTS and len(listed) < wanted:
+            said.append((yield self._request(dialog, listed, len(said))))
+            if said[-1].failure is not None:
                 break
-        if place >= len(listed):
-            return spent.reply(None, Failure("no_question", "the reply lists no question"))
-        return spent.reply(listed[place], None, json.dumps(listed))
+            listed += question_list(said[-1].text or "")[: wanted - len(listed)]
+        if place < len(listed):
+            return _reply(said, listed[place], None, json.dumps(listed))
+        return _reply(said, None, said[-1].failure or Failure("no_question", "the reply lists no question"))
 
 
 class UnansweredEndpoint(Unanswered):
@@ -126,7 +128,7 @@ class UnansweredEndpoint(Unanswered):
         self.model: ChatEndpoint = model
         self.concurrency = model.concurrency
 
-    def check(self, target: Dialog, rounds: int) -> None:
+    def ready(self) -> None:
         """Raise InputError, before a run starts, if a key is wanted and there is none."""
         self.model.check_key()
 
@@ -138,9 +140,13 @@ class UnansweredEndpoint(Unanswered):
         steps = self._next(dialog)
         try:
             request = next(steps)
+            (completion,) = await self.model.complete([request])
             while True:
-                (completion,) = await self.model.complete([request])
                 request = steps.send(completion)
+                try:
+                    (completion,) = await self.model.complete([request])
+                except ChatirError as error:  # the list that is there is paid for; the next request stops the run
+                    completion = Completion(None, Failure("stopped", str(error)))
         except StopIteration as end:
             reply: Reply = end.value
             return reply
@@ -150,10 +156,10 @@ class UnansweredEndpoint(Unanswered):
         listed = json.loads(dialog.memory) if dialog.memory else []
         if len(dialog.rounds) < len(listed):
             return 0.0
-        most = self.model.max_cost(self._request(dialog, listed))
-        # Each further request shows the questions that came before, which are max_tokens at most.
-        shown = self.model.cost(ATTEMPTS * self._max_tokens, 0)
-        return None if most is None or shown is None else REQUESTS * (most + shown)
+        # Each further request shows the questions that came before: max_tokens, and their numbers, a list.
+        longest = [*listed, *["?" * LIST_BYTES * self._max_tokens] * (REQUESTS - 1)]
+        most = self.model.max_cost(self._request(dialog, longest))
+        return None if most is None else REQUESTS * most
 
     async def close(self) -> None:
         """Close the connections."""
@@ -184,24 +190,13 @@ class UnansweredModel(Unanswered):
         return [replies[place] for place in range(len(steps))]
 
 
-class _Spent:
-    """What the requests of one list took together, and all that the model said to them."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._completions: list[Completion] = []
-
-    def add(self, completion: Completion) -> None:
-        self._completions.append(completion)
-
-    def reply(self, question: str | None, failure: Failure | None, memory: str | None = None) -> Reply:
-        raw = "\n\n".join(each.text for each in self._completions if each.text is not None)
-        tokens_in, tokens_out, cost = (
-            _sum([getattr(each, name) for each in self._completions]) for name in ("tokens_in", "tokens_out", "cost")
-        )
-        return Reply(question, raw or None, tokens_in, tokens_out, cost, failure, memory)
-
-
-def _sum(values: Sequence[Any]) -> Any:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+def _reply(
+    said: Sequence[Completion], question: str | None, failure: Failure | None, memory: str | None = None
+) -> Reply:
+    """A reply with what the requests of one list took together, and all that the model said to them."""
+    raw = "\n\n".join(each.text for each in said if each.text is not None)
+    tokens_in, tokens_out = (
+        None if (known := total(getattr(each, name) for each in said)) is None else int(known)
+        for name in ("tokens_in", "tokens_out")
+    )
+    return Reply(question, raw or None, tokens_in, tokens_out, total(each.cost for each in said), failure, memory)

@@ -1,6 +1,6 @@
 """The loop: targets in, a run file while it works, dialogue JSON out."""
 
-from chatir.simulate.dialogue_json import read_dialogs, write_dialogs
+from chatir.dialogue_json import read_dialogs, write_dialogs
 from chatir.simulate.simulate import simulate
 from chatir.simulate.summary import RunSummary
 from chatir.simulate.targets import Targets

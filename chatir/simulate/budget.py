@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from chatir.dialog import Reply
 from chatir.errors import InputError, StoppedRunError
 from chatir.simulate.play import Play
 from chatir.simulate.player import Player
@@ -15,9 +16,10 @@ from chatir.simulate.run_file import Role
 class Budget:
     """Holds plays back while what is spent and set aside leaves too little for them.
 
-    What a reply may cost at most, its player tells (`max_cost`). For one that does not, it is the dearest reply
-    so far; until there is one, calls go out one at a time, its own first. What costs nothing always passes, and
-    without a limit everything does.
+    What a reply may cost at most, its player tells (`max_cost`); that much also counts as spent, in this session,
+    if the reply does not tell its cost. For a player that does not tell, it is the dearest reply so far; until there
+    is one, calls go out one at a time, its own first. What costs nothing always passes, and without a limit
+    everything does.
     """
 
     def __init__(
@@ -35,11 +37,15 @@ class Budget:
         self._limit = limit
         self._players = players
         self._arguments = arguments
-        self._spent = spent
+        self._told = spent
         self._dearest: dict[Role, float | None] = {**dict.fromkeys(players), **(dearest or {}), "observe": 0.0}
         self._reserved = 0.0
+        self._untold = 0.0
         self._under_way = 0
         self._held: list[tuple[list[Play], list[float] | None]] = []
+
+    def _spent(self) -> float:
+        return self._told() + self._untold
 
     def affordable(self, batches: Iterable[list[Play]]) -> Iterator[list[Play]]:
         """The batches that may be asked now, those held back before among them.
@@ -54,7 +60,7 @@ class Budget:
         self._held = []
         unknown = [role for role in self._players if self._unknown(role)]
         for batch, told in sorted(waiting, key=lambda each: each[0][0].stage not in unknown):
-            bounds = told or [self._dearest[batch[0].stage] or 0.0] * len(batch)
+            bounds = self._bound(batch, told)
             if batch[0].stage in unknown:
                 passes = not self._under_way and self._spent() < self._limit
             elif any(bounds):
@@ -71,11 +77,15 @@ class Budget:
             self._under_way += len(batch)
             yield batch
         if self._held and not self._under_way:
+            needed = min(sum(self._bound(*held)) for held in self._held)
             raise StoppedRunError(
-                f"the next reply could pass the cost limit of ${self._limit:g}, "
+                f"the next reply may cost up to ${needed:.2g}, which could pass the cost limit of ${self._limit:g}, "
                 f"of which ${self._spent():.4f} are spent",
                 "the same command with a higher --cost-limit goes on",
             )
+
+    def _bound(self, batch: list[Play], told: list[float] | None) -> list[float]:
+        return told or [self._dearest[batch[0].stage] or 0.0] * len(batch)
 
     def settle(self, plays: Iterable[Play]) -> None:
         """Replies have come back, or failed: what was set aside for them is free again."""
@@ -83,14 +93,17 @@ class Budget:
             return
         for play in plays:
             self._reserved -= play.reserved
-            play.reserved = 0.0
             self._under_way -= 1
         if not self._under_way:
             self._reserved = 0.0  # or rounding would add up
 
-    def note(self, role: Role, cost: float | None) -> None:
-        """Keep in mind what a reply cost."""
-        self._dearest[role] = max(self._dearest[role] or 0.0, cost or 0.0)
+    def note(self, play: Play, reply: Reply) -> None:
+        """Keep in mind what a reply cost, or what it can have cost."""
+        if reply.cost is not None or (reply.failure is None and self._players[play.stage].max_cost is None):
+            self._dearest[play.stage] = max(self._dearest[play.stage] or 0.0, reply.cost or 0.0)
+        elif self._players[play.stage].max_cost is not None:
+            self._untold += play.reserved
+        play.reserved = 0.0
 
     def _bounds(self, batch: list[Play]) -> list[float] | None:
         """What each reply may cost at most, as its player tells; None if it does not."""

@@ -53,7 +53,7 @@ def dry_run(
     players = players_of(questioner, answerer)
     config = run_config(players, rounds=rounds, seed=seed, ask_again=ask_again, deterministic=deterministic)
     targets = list(targets) if iter(targets) is targets else targets  # read more than once
-    dialogs = check_all_targets(targets, rounds, [])
+    dialogs = check_all_targets(targets, rounds, [player.check for player in players.values() if player.check])
     run = None if fresh else existing_run(out, config, targets)
     to_play = 0
     asking, answering = Estimate(), Estimate()

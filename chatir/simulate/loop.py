@@ -290,8 +290,7 @@ class Loop:
         progress = self._progress
         step.replies.append(ReplyRow(play.position, play.number, play.stage, reply, seconds))
         progress.spend(reply.tokens_in, reply.tokens_out, cost=reply.cost)
-        if reply.failure is None or reply.cost is not None:
-            self._budget.note(play.stage, reply.cost)
+        self._budget.note(play, reply)
         if reply.failure is not None:
             if reply.failure.kind in UNUSABLE and play.attempt < play.last_attempt:
                 play.attempt += 1

@@ -18,7 +18,7 @@ class Player:
     """What a questioner, answerer or observer declares of itself.
 
     call: its `ask`, `answer` or `observe`. name, batch_size, concurrency, config, uses_said, needs_images,
-    check, max_cost, estimate and close are all optional on the object that a user writes.
+    ready, check, max_cost, estimate and close are all optional on the object that a user writes.
     """
 
     call: Callable[..., Any]
@@ -28,6 +28,7 @@ class Player:
     config: dict[str, Any]
     uses_said: bool
     needs_images: bool
+    ready: Callable[[], None] | None
     check: Callable[[Dialog, int], None] | None
     max_cost: Callable[..., float | None] | None
     estimate: Callable[[Dialog, int], Estimate] | None
@@ -48,6 +49,7 @@ class Player:
             config=plain_data(getattr(player, "config", {}), f"{name}: config"),
             uses_said=bool(getattr(player, "uses_said", False)),
             needs_images=bool(getattr(player, "needs_images", False)),
+            ready=getattr(player, "ready", None),
             check=getattr(player, "check", None),
             max_cost=getattr(player, "max_cost", None),
             estimate=getattr(player, "estimate", None),

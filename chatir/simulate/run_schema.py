@@ -99,7 +99,8 @@ def open_database(path: Path) -> sqlite3.Connection:
                 raise sqlite3.DatabaseError(verdict)
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version != SCHEMA_VERSION:
-                raise InputError(f"{path}: is a run file of format {version}; this chatir reads {SCHEMA_VERSION}")
+                told = f"{path}: is a run file of format {version}; this chatir reads {SCHEMA_VERSION}"
+                raise InputError(f"{told}; --fresh keeps it aside and starts anew")
         except BaseException:
             db.close()
             raise

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chatir.dialog import Dialog
-from chatir.errors import InputError, InterruptedRunError, StoppedRunError
+from chatir.dialogue_json import dump_dialogs
+from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunError
 from chatir.files import atomic_writer
-from chatir.simulate.dialogue_json import dump_dialogs
 from chatir.simulate.loop import Loop
 from chatir.simulate.opening import check_export, file_sha256, open_run
 from chatir.simulate.progress import Progress
@@ -66,6 +66,9 @@ def simulate(
             raise InputError(
                 f"{player.name} looks at the images: 'chatir fetch images' brings them, or name --images DIR"
             )
+    for player in players.values():
+        if player.ready:
+            player.ready()
     config = run_config(players, rounds=rounds, seed=seed, ask_again=ask_again, deterministic=deterministic)
     checks = [player.check for player in players.values() if player.check]
 
@@ -95,10 +98,12 @@ def simulate(
         return summary
     except (InterruptedRunError, StoppedRunError, KeyboardInterrupt) as error:
         of = "" if total is None else f" of {total}"
-        saved = f"{run.ended_well()}{of} dialogs are done, all replies that came are saved in {run.path}; "
+        saved = f"{run.ended_well()}{of} dialogs are done, all replies that came are saved in {run.path}"
+        goes_on = error.goes_on if isinstance(error, StoppedRunError) else GOES_ON
+        goes_on += ", without --fresh" if fresh else ""
         if isinstance(error, StoppedRunError):
-            raise StoppedRunError(f"stopped: {error}: {saved}{error.goes_on}") from None
-        raise InterruptedRunError(f"interrupted: {saved}the same command goes on") from None
+            raise StoppedRunError(f"stopped: {error}: {saved}; {goes_on}") from None
+        raise InterruptedRunError(f"interrupted: {saved}; {goes_on}") from None
     finally:
         run.close()
 

@@ -15,9 +15,9 @@ from typing import IO, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chatir.dialog import Dialog, Round, image_problem, text_problem
+from chatir.dialogue_json import dialogs_of
 from chatir.errors import InputError
 from chatir.files import open_text, parse_json, read_json
-from chatir.simulate.dialogue_json import dialogs_of
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -100,7 +100,9 @@ def test_a_cost_limit_exits_3_with_one_line_that_says_how_to_go_on(typed: Typed)
     for _ in range(2):
         code, out, error = typed(*PAID, "--out", "x.json", "--cost-limit", "1.7")
         assert (code, out) == (3, "")
-        assert error.startswith("chatir: stopped: the next reply could pass the cost limit of $1.7")
+        assert error.startswith(
+            "chatir: stopped: the next reply may cost up to $0.5, which could pass the cost limit of $1.7"
+        )
         assert "the same command with a higher --cost-limit goes on" in error
         assert "saved in x.run" in error
         assert len(error.splitlines()) == 1

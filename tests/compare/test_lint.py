@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from chatir.compare.defects import DEFECTS
 from chatir.compare.lint import FINDINGS, REFERENCE_FINDINGS, Example, lint
 from chatir.dialog import Dialog, Round
+from chatir.dialogue_json import write_dialogs
 from chatir.errors import InputError
-from chatir.simulate.dialogue_json import write_dialogs
 
 CAPTION = "a dog on a beach"
 ROUNDS = [f"is it number {n}? no, {n + 1}" for n in range(10)]

@@ -20,6 +20,7 @@ from chatir.plugins import Context, build
 from chatir.prompts import Message
 
 FINE = "is it red?"
+PRICES = {"price_in": 1, "price_out": 2}
 
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
@@ -259,6 +260,7 @@ def test_prices_are_those_of_the_list_for_openai_and_unknown_for_a_server_of_one
         ("http://host/v1?key=secret", "must hold no password"),
         ("http://host:99999/v1", "base_url: "),
         ("http://", "no address like http"),
+        ("", "no address like http"),
     ],
 )
 def test_a_base_url_that_is_none_or_holds_a_secret_is_refused(url: str, told: str) -> None:
@@ -287,7 +289,7 @@ def test_the_key_is_sent_and_may_have_another_name(monkeypatch: pytest.MonkeyPat
 
 def test_what_fixes_a_completion_is_its_identity_and_nothing_else() -> None:
     base: dict[str, Any] = {"model": "m", "base_url": "http://127.0.0.1:9/v1"}
-    same = ({"concurrency": 3}, {"timeout": 3}, {"requests_per_minute": 3}, {"key_env": "X"}, {"price_in": 1})
+    same = ({"concurrency": 3}, {"timeout": 3}, {"requests_per_minute": 3}, {"key_env": "X"}, PRICES)
     other = ({"model": "n"}, {"temperature": 1}, {"max_tokens": 3}, {"seed": 3}, {"extra": {"a": 1}})
     first = ChatEndpoint(ChatOptions(**base), Context()).identity
     assert all(ChatEndpoint(ChatOptions(**base | one), Context()).identity == first for one in same)
@@ -344,3 +346,106 @@ def test_failures_are_not_kept(cached: Callable[..., list[Completion]]) -> None:
     with ChatServer(in_order(fault.refusal("no"), FINE)) as server:
         assert cached(server)[0].failure is not None
         assert cached(server)[0].text == FINE
+
+
+@pytest.mark.parametrize("patience", [86_400, 120])
+def test_what_stops_a_run_ends_the_waits_of_all_others_at_once(patience: int) -> None:
+    """Some requests wait for another attempt, as long as the server asked; then the quota is exhausted."""
+
+    def script(asked: Any) -> Any:
+        if asked.number == 0:
+            return FINE
+        return fault.rate_limited(after=min(patience, 120)) if asked.number < 5 else fault.quota()
+
+    if patience > 1000:  # or the server asks for a day
+        script = in_order(FINE, fault.rate_limited(after=100), fault.rate_limited(after=patience))
+    with ChatServer(script) as server:
+        endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m", concurrency=8), Context())
+
+        async def play() -> None:
+            await endpoint.complete([request("first")])
+            asked = [asyncio.create_task(endpoint.complete([request(f"dialog {n}")])) for n in range(8)]
+            done, _ = await asyncio.wait(asked, timeout=20)
+            assert len(done) == 8
+            assert {type(one.exception()) for one in done} == {StoppedRunError}
+            await endpoint.close()
+
+        asyncio.run(play())
+    assert len(server.requests) <= 9
+
+
+def test_a_reply_under_way_when_the_run_is_stopped_still_comes_back() -> None:
+    def script(asked: Any) -> Any:
+        return fault.quota() if "poor" in asked.texts()[-1] else FINE
+
+    with ChatServer(script, latency=0.2) as server:
+        endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m", concurrency=2), Context())
+
+        async def play() -> list[Any]:
+            await endpoint.complete([request("first")])
+            late = asyncio.create_task(endpoint.complete([request("rich")]))
+            await asyncio.sleep(0.1)
+            poor = asyncio.create_task(endpoint.complete([request("poor")]))
+            results = await asyncio.gather(late, poor, return_exceptions=True)
+            await endpoint.close()
+            return results
+
+        late, poor = asyncio.run(play())
+    assert late[0].text == FINE
+    assert isinstance(poor, StoppedRunError)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": 402, "message": "Insufficient credits"}, StoppedRunError),
+        ({"code": 401, "message": "No auth credentials found"}, InputError),
+        ({"code": 403, "message": "requires moderation and your input was flagged"}, "refused"),
+        ({"code": "context_length_exceeded", "message": "too long"}, "context_overflow"),
+        ({"code": 502, "message": "Provider returned error"}, "server_error"),
+        ("overloaded", "server_error"),
+    ],
+)
+def test_an_error_with_status_200_is_an_error_all_the_same(error: object, kind: Any) -> None:
+    with ChatServer(lambda asked: {"error": error} if "bad" in asked.texts()[-1] else FINE) as server:
+        if isinstance(kind, str):
+            _, bad = ask(server, "good", "bad")
+            assert bad.failure is not None
+            assert bad.failure.kind == kind
+        else:
+            with pytest.raises(kind):
+                ask(server, "good", "bad")
+
+
+def test_a_403_for_want_of_money_or_for_a_text_is_not_a_rejected_key() -> None:
+    with ChatServer(in_order(fault.status(403, code="billing_not_active"))) as server, pytest.raises(StoppedRunError):
+        ask(server)
+    with ChatServer(in_order(fault.status(403, message="your input was flagged"), FINE)) as server:
+        assert ask(server)[0].failure is not None
+
+
+def test_a_cache_that_cannot_be_written_loses_no_reply(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise InputError("replies.cache: the reply cache cannot be used: disk full")
+
+    monkeypatch.setattr(ReplyCache, "put", full)
+    told: list[str] = []
+    with ChatServer(in_order(FINE)) as server:
+        context = Context(cache=ReplyCache(tmp_path / "replies.cache"), progress=told.append)
+        replies = ask(server, "a", "b", context=context)
+    assert [reply.text for reply in replies] == [FINE, FINE]
+    assert "disk full; going on without it" in told[0]
+
+
+def test_slow_turns_do_not_use_the_attempts_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "ceiling", lambda timeout: 0.5)
+    seen: dict[str, int] = {}
+
+    def script(asked: Any) -> Any:
+        text = asked.texts()[-1]
+        seen[text] = seen.get(text, 0) + 1
+        return fault.status(500) if seen[text] < 3 else FINE
+
+    with ChatServer(script) as server:
+        replies = ask(server, *"abcdef", requests_per_minute=1200)
+    assert [reply.text for reply in replies] == [FINE] * 6, "18 requests, 50 ms apart, are longer than the ceiling"

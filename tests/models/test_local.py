@@ -220,6 +220,13 @@ def test_a_template_without_system_messages_gets_them_before_what_the_user_says(
     assert calls == [["<s>" + shown]]
 
 
+def test_a_template_that_tells_the_date_tells_the_same_one_every_day(tmp_path: Path) -> None:
+    dated = "{{ strftime_now('%d %B %Y %H:%M:%S.%f') }}{% for m in messages %} {{ m.content }}{% endfor %}"
+    folder = tiny_models.causal(tmp_path / "dated", chat_template=dated)
+    model = LocalModel.of(LocalOptions(model=str(folder)), Context())
+    assert model._text([Message("user", "what is it")]) == "26 Jul 2024 what is it"
+
+
 @pytest.mark.parametrize("messages", [(USER, USER), (SYSTEM, USER, USER), (ASSISTANT,)])
 def test_a_prompt_that_a_template_refuses_is_told_in_one_line(
     folders: dict[str, Path], messages: tuple[Message, ...]

@@ -258,6 +258,7 @@ def test_sane_questions_are_those_that_need_no_cleaning() -> None:
 @settings(max_examples=50)
 @given(questions=sane_lists, setting=st.sampled_from(SETTINGS))
 def test_questions_come_back_from_each_format(name: str, questions: list[str], setting: Callable[[str], str]) -> None:
+    assume(name != "JSON cut off" or not setting("").endswith("more!"))  # nothing comes after what is cut off
     assert question_list(setting(FORMATS[name](questions))) == questions
 
 

@@ -61,12 +61,17 @@ def test_at_least_eight_attempts_are_made_and_their_number_told() -> None:
 
 
 def test_a_ceiling_in_time_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "ceiling", lambda timeout: 0.05)
-    monkeypatch.setattr(retry, "WAIT_INITIAL", 0.03)
-    monkeypatch.setattr(retry, "WAIT_MAX", 0.03)
-    times, error = attempts_until(TroubleError("timeout", "x"))
-    assert 1 < len(times) < ATTEMPTS
+    monkeypatch.setattr(retry, "ceiling", lambda timeout: 100)
+    times, error = attempts_until(TroubleError("timeout", "x", seconds=30))
+    assert len(times) == 4, "120 seconds of attempts are over it"
     assert isinstance(error, TroubleError)
+
+
+def test_time_in_which_a_request_only_waits_for_its_turn_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "ceiling", lambda timeout: 0.01)
+    monkeypatch.setattr(retry, "WAIT_INITIAL", 0.03)
+    times, _ = attempts_until(TroubleError("timeout", "x", seconds=0.0001))
+    assert len(times) == ATTEMPTS
 
 
 def test_the_ceiling_leaves_room_for_attempts_that_all_time_out() -> None:
@@ -86,26 +91,34 @@ def test_nobody_waits_longer_than_the_ceiling() -> None:
     assert error.after == 3600
 
 
-def test_waits_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "WAIT_INITIAL", 0.01)
     monkeypatch.setattr(retry, "WAIT_MAX", 10.0)
-    monkeypatch.setattr(retry, "WAIT_JITTER", 0.01)
     times, _ = attempts_until(*[TroubleError("server_error", "x")] * 6, None)
     waits = [later - earlier for earlier, later in pairwise(times)]
-    assert waits[5] > waits[3] > waits[1]
-    again, _ = attempts_until(TroubleError("server_error", "x"), None)
-    assert abs((again[1] - again[0]) - waits[0]) > 1e-6, "jitter"
+    assert all(wait >= 0.01 * 2**number for number, wait in enumerate(waits))
+
+
+def test_waits_differ_by_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "WAIT_JITTER", 0.1)
+    monkeypatch.setattr(retry, "WAIT_MAX", 1.0)
+    times = [attempts_until(TroubleError("server_error", "x"), None)[0] for _ in range(20)]
+    waits = [second - first for first, second in times]
+    assert max(waits) - min(waits) > 0.04
+    times = [attempts_until(TroubleError("rate_limit", "x", after=0.001), None)[0] for _ in range(20)]
+    waits = [second - first for first, second in times]
+    assert max(waits) - min(waits) > 0.04, "after a Retry-After too"
 
 
 def test_each_passing_trouble_is_told_but_not_the_last() -> None:
-    told: list[str] = []
+    told: list[tuple[str, int]] = []
 
     async def attempt() -> None:
         raise TroubleError("timeout", "x")
 
     with pytest.raises(TroubleError):
-        asyncio.run(with_retries(attempt, 1.0, lambda trouble: told.append(trouble.kind)))
-    assert told == ["timeout"] * (ATTEMPTS - 1)
+        asyncio.run(with_retries(attempt, 1.0, lambda trouble, attempts: told.append((trouble.kind, attempts))))
+    assert told == [("timeout", number) for number in range(1, ATTEMPTS)]
 
 
 def test_nothing_is_printed_by_the_library(capfd: pytest.CaptureFixture[str]) -> None:

@@ -227,6 +227,7 @@ def test_a_cost_limit_is_not_passed_with_a_real_player(tmp_path: Path, monkeypat
         ("What color is the", True, None, "no_question"),
         ("what color is it", False, "what color is it?", None),
         ("I am sorry.", False, None, "no_question"),
+        ("what is it\uff1f Then I", True, "what is it?", None),
     ],
 )
 def test_a_completion_becomes_a_reply(raw: str, cut: bool, text: str | None, kind: str | None) -> None:

@@ -15,12 +15,13 @@ from players import Answering
 from chatir import Dialog, Round
 from chatir.errors import InputError
 from chatir.models.cleaning import clean_question
+from chatir.models.completion import Completion
 from chatir.models.generation import Generator
 from chatir.plugins import Context, build
 from chatir.prompts import load_prompt
 from chatir.questioners import flan
 from chatir.questioners.hf import HF, Options
-from chatir.questioners.prompted import first_unasked
+from chatir.questioners.prompted import first_unasked, question_reply
 from chatir.questions import normalised_question, repeats
 from chatir.scenes.checkpoints import checkpoints
 from chatir.scenes.folder import scene_dialogs
@@ -81,7 +82,7 @@ def test_first_unasked_asks_the_best_of_the_beams_that_the_dialog_has_not_asked(
     dialog = replace(DIALOGS[0], rounds=())
     (completion,) = questioner.model.complete([questioner.request(dialog)])
     assert completion.text is not None
-    beams = [clean_question(text) or "" for text in (completion.text, *completion.others)]
+    beams = [clean_question(text) or "" for text in (completion.text, *(text for text, _ in completion.others))]
     assert len({normalised_question(question) for question in beams}) == 4
     for count in range(4):
         asked = tuple(Round(question.upper().replace("?", " ??"), "no") for question in reversed(beams[:count]))
@@ -198,3 +199,11 @@ def test_flan_options_differ_from_those_of_hf_in_the_model_alone() -> None:
         flan.FlanT5XLOptions, flan.FlanT5XXLOptions, flan.FlanAlpacaXLOptions, flan.FlanAlpacaXXLOptions
     ):  # fmt: skip
         assert {name: field.default for name, field in options.model_fields.items() if name != "model"} == hf
+
+
+def test_the_chosen_beam_brings_along_whether_it_was_cut() -> None:
+    dialog = Dialog("a.jpg", "a cat", (Round("is it red?", "no"),))
+    others = (("is it red", True), ("is it blue", False), ("is it green", True))
+    chosen = first_unasked(dialog, Completion("is it red?", cut=True, others=others))
+    assert (chosen.text, chosen.cut, chosen.others) == ("is it blue", False, ())
+    assert question_reply(chosen).text == "is it blue?"

@@ -12,7 +12,7 @@ from chat_server import ChatServer, Request, fault, in_order
 from players import Answering, query, targets
 
 from chatir import Dialog, Reply, Round
-from chatir.errors import InputError, InterruptedRunError
+from chatir.errors import InputError, InterruptedRunError, StoppedRunError
 from chatir.plugins import build
 from chatir.scenes.checkpoints import checkpoints
 from chatir.simulate import read_dialogs, simulate
@@ -124,6 +124,33 @@ def test_repeats_in_a_list_are_left_as_they_are(tmp_path: Path) -> None:
     with ChatServer(in_order(numbered([TEN[0]] * 10))) as server:
         summary = simulate(targets(1), unanswered(server), Answering(), out=tmp_path / "x.json")
     assert summary.repeats_per_dialog == 9
+
+
+def test_a_list_that_was_paid_for_is_played_though_the_run_is_stopped_while_it_is_completed(tmp_path: Path) -> None:
+    broke = [True]
+
+    def script(asked: Request) -> Any:
+        if asked.number == 0:
+            return numbered(TEN[:3])
+        return fault.quota() if broke[0] else numbered(TEN[3:])
+
+    with ChatServer(script) as server:
+        with pytest.raises(StoppedRunError, match="quota"):
+            simulate(targets(1), unanswered(server), Answering(), out=tmp_path / "x.json")
+        rows = query(tmp_path / "x.run", "SELECT text FROM replies WHERE role = 'question'")
+        assert rows == [(question,) for question in TEN[:3]], "what was paid for is kept, and played"
+        broke[0] = False
+        asked = len(server.requests)
+        simulate(targets(1), unanswered(server), Answering(), out=tmp_path / "x.json")
+        assert len(server.requests) == asked + 1, "only the missing questions are asked for"
+    (dialog,) = read_dialogs(tmp_path / "x.json")
+    assert [turn.question for turn in dialog.rounds] == TEN
+
+
+@pytest.mark.parametrize("option", [{"shots": "1"}, {"backend": "hf", "decode": "first-unasked"}])
+def test_options_that_a_list_cannot_take_are_refused(option: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="a list takes neither 'shots' nor decode=first-unasked"):
+        build("questioners", "unanswered", option)
 
 
 class BrokenOff(Answering):
