@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from chatir.models.loading import Loaded
+from chatir.models.prompt_head import PromptHead, common_beginning
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +77,7 @@ class Generator:
             pad_token_id=self.tokenizer.pad_token_id,
             eos_token_id=self._ends or None,
         )
+        self._head: PromptHead | None = None
         self._kinds = _TokenKinds(self.tokenizer, self.model.device)
 
     def lengths(self, texts: Sequence[str], *, special: bool = True) -> list[int]:
@@ -98,14 +100,12 @@ class Generator:
         """Continue (or transform) each text, in one batch."""
         import torch
 
-        encoded = self.tokenizer(list(texts), padding=True, add_special_tokens=special, return_tensors="pt")
-        encoded = encoded.to(self.model.device)
-        start = 1 if self._seq2seq else encoded["input_ids"].shape[1]
         several = self._decoding.beams if self._decoding.decode == "first-unasked" else 1
+        encoded = self._encoded(list(texts), special=special, shared=several == 1)
+        start = 1 if self._seq2seq else encoded["input_ids"].shape[1]
         with torch.inference_mode():
             output = self.model.generate(
-                input_ids=encoded["input_ids"],
-                attention_mask=encoded["attention_mask"],
+                **encoded,
                 max_new_tokens=max_tokens,
                 do_sample=False,
                 num_beams=several,
@@ -120,6 +120,20 @@ class Generator:
             Generated(tuple(text for text, _, _ in beams), tuple(cut for _, cut, _ in beams), tokens_in, beams[0][2])
             for tokens_in, beams in zip(given, searches, strict=True)
         ]
+
+    def share_head(self, texts: Sequence[str], *, special: bool = True) -> None:
+        """Read the beginning that these texts have in common once, and not again with each text that has it too."""
+        if not self._seq2seq:
+            rows = self.tokenizer(list(texts), add_special_tokens=special)["input_ids"]
+            self._head = PromptHead(self.model, common_beginning(rows))
+
+    def _encoded(self, texts: list[str], *, special: bool, shared: bool) -> dict[str, Any]:
+        if self._head is not None and shared:
+            rows = self.tokenizer(texts, add_special_tokens=special)["input_ids"]
+            if self._head.begins(rows):
+                return self._head.batch(rows, self.tokenizer.pad_token_id, self.model.device)
+        encoded = self.tokenizer(texts, padding=True, add_special_tokens=special, return_tensors="pt")
+        return {name: encoded[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
 
     def _text(self, tokens: list[int], max_tokens: int, ending: Ending) -> tuple[str, bool, int]:
         """A row's text up to its end, whether its length ended it, and its tokens; other rows may have gone on."""

@@ -78,6 +78,7 @@ class LocalModel:
         self._cache = context.cache
         self._decoding = decoding
         self._max_tokens = max_tokens
+        self._alike: list[Sequence[Message]] = []
         self._most = batch_size
         self.batch_size = BATCHES * batch_size
 
@@ -109,10 +110,18 @@ class LocalModel:
         """What fixes a completion: the model, how it decodes, and whether it chats."""
         return {**self._about, **self._decoding.identity, "max_tokens": self._max_tokens, "chats": self.chats}
 
+    def share_head(self, requests: Sequence[Request]) -> None:
+        """Read what these requests have in common at their beginning once, and not again with each like them."""
+        self._alike = [request.messages for request in requests]
+
     @cached_property
     def _generator(self) -> Generator:
         self._progress(f"loading {self._about['id']} ({self._about['precision']})")
-        return Generator(self._load(), self._decoding)
+        generator = Generator(self._load(), self._decoding)
+        if self._alike:
+            texts = [self._text(messages, generator.tokenizer) for messages in self._alike]
+            generator.share_head(texts, special=not self.chats)
+        return generator
 
     def cost(self, tokens_in: int | None, tokens_out: int | None) -> None:
         """Nobody knows what a model at hand costs."""
@@ -154,7 +163,7 @@ class LocalModel:
         if not requests:
             return []
         generator, chats = self._generator, self.chats
-        texts = [self._text(request.messages) for request in requests]
+        texts = [self._text(request.messages, generator.tokenizer) for request in requests]
         lengths = generator.lengths(texts, special=not chats)
         done: list[Completion | None] = [None] * len(requests)
 
@@ -205,7 +214,7 @@ class LocalModel:
             yield batch, [_completion(result) for result in results]
             places = places[len(batch) :]
 
-    def _text(self, messages: Sequence[Message]) -> str:
+    def _text(self, messages: Sequence[Message], tokenizer: Any) -> str:
         """Messages as the model reads them. Raises InputError if its chat template refuses them."""
         if not self.chats:
             return "\n\n".join(message.content for message in messages)
@@ -213,26 +222,26 @@ class LocalModel:
 
         try:
             try:
-                return self._templated(messages)
+                return _templated(messages, tokenizer)
             except TemplateError:
                 if messages[0].role != "system":
                     raise
-                return self._templated(_without_system(messages))
+                return _templated(_without_system(messages), tokenizer)
         except TemplateError as error:
             told = f"its chat template refuses the prompt: {error}; use another prompt, or chat=off"
             raise InputError(f"model {self._about['id']}: {told}") from None
 
-    def _templated(self, messages: Sequence[Message]) -> str:
-        tokenizer = self._generator.tokenizer
-        return str(
-            tokenizer.apply_chat_template(
-                [message._asdict() for message in messages],
-                chat_template=_TODAY + tokenizer.get_chat_template(),
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=False,
-            )
+
+def _templated(messages: Sequence[Message], tokenizer: Any) -> str:
+    return str(
+        tokenizer.apply_chat_template(
+            [message._asdict() for message in messages],
+            chat_template=_TODAY + tokenizer.get_chat_template(),
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
         )
+    )
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:

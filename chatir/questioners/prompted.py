@@ -84,6 +84,10 @@ class PromptedModel(Prompted):
 
     model: LocalModel
 
+    def __init__(self, options: PromptOptions) -> None:
+        super().__init__(options)
+        self.model.share_head([self.request(Dialog("", caption)) for caption in ("a cat", "two dogs")])
+
     @property
     def batch_size(self) -> int:
         """Dialogs a call."""

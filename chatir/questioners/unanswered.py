@@ -173,6 +173,7 @@ class UnansweredModel(Unanswered):
         super().__init__(options, name)
         self.model: LocalModel = model
         self.batch_size = model.batch_size
+        model.share_head([self._request(Dialog("", caption), []) for caption in ("a cat", "two dogs")])
 
     def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:
         """Ask the next question of each dialog."""

@@ -224,7 +224,7 @@ def test_a_template_that_tells_the_date_tells_the_same_one_every_day(tmp_path: P
     dated = "{{ strftime_now('%d %B %Y %H:%M:%S.%f') }}{% for m in messages %} {{ m.content }}{% endfor %}"
     folder = tiny_models.causal(tmp_path / "dated", chat_template=dated)
     model = LocalModel.of(LocalOptions(model=str(folder)), Context())
-    assert model._text([Message("user", "what is it")]) == "26 Jul 2024 what is it"
+    assert model._text([Message("user", "what is it")], model._generator.tokenizer) == "26 Jul 2024 what is it"
 
 
 @pytest.mark.parametrize("messages", [(USER, USER), (SYSTEM, USER, USER), (ASSISTANT,)])

@@ -1,0 +1,117 @@
+"""The shared beginning of prompts is read once, and changes nothing but the speed."""
+
+from __future__ import annotations
+
+import random
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+from models import tiny_models
+
+from chatir.models.generation import Decode, Decoding, Ending, Generator
+from chatir.models.loading import Loaded, load_model
+from chatir.models.prompt_head import SHORTEST, PromptHead, common_beginning
+
+HEAD = "Caption: a big red heart and a small blue star?\nQuestion: is there a circle?\nAnswer: yes, in the center\n" * 2
+WORDS = ("big", "red", "heart", "blue", "star", "center", "there", "yes", "circle", "question")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Loaded]:
+    folder = tmp_path_factory.mktemp("models")
+    kinds = {kind: tiny_models.causal(folder / kind, kind=kind) for kind in ("llama", "gpt2")}
+    kinds["t5"] = tiny_models.t5(folder / "t5")
+    return {kind: load_model(str(path), None, "fp32", "cpu") for kind, path in kinds.items()}
+
+
+def prompts(count: int) -> list[str]:
+    rng = random.Random(1)
+    return [HEAD + " ".join(rng.choices(WORDS, k=rng.randint(1, 30))) for _ in range(count)]
+
+
+class Reading:
+    """Counts the tokens that a model reads."""
+
+    def __init__(self, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tokens = 0
+        forward = model.forward
+
+        @wraps(forward)  # transformers looks at its parameters
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self.tokens += named["input_ids"].numel()
+            return forward(*arguments, **named)
+
+        monkeypatch.setattr(model, "forward", counted)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize("decode", ["greedy", "sample"])
+@pytest.mark.parametrize("ending", ["line", "text"])
+def test_the_same_texts_come_with_a_head_and_without(
+    models: dict[str, Loaded], kind: str, decode: Decode, ending: Ending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, seeds = prompts(24), list(range(24))
+    plain = Generator(models[kind], Decoding(decode)).generate(texts, seeds, 12, ending)
+    generator = Generator(models[kind], Decoding(decode))
+    generator.share_head([HEAD + "red", HEAD + "yes"])
+    read = Reading(models[kind].model, monkeypatch)
+    assert generator.generate(texts, seeds, 12, ending) == plain
+    whole = sum(generator.lengths(texts))
+    assert read.tokens < whole, "the head was not read again with each text"
+    alone = [generator.generate([text], [seed], 12, ending)[0] for text, seed in zip(texts, seeds, strict=True)]
+    assert alone == plain
+
+
+def test_texts_that_begin_otherwise_are_read_whole(models: dict[str, Loaded]) -> None:
+    texts = [*prompts(5), "is there a star?", HEAD[:-10]]
+    plain = Generator(models["llama"], Decoding()).generate(texts, [0] * 7, 12, "text")
+    generator = Generator(models["llama"], Decoding())
+    generator.share_head(prompts(2))
+    assert generator.generate(texts, [0] * 7, 12, "text") == plain
+    assert generator.generate([HEAD], [0], 12, "text") == Generator(models["llama"], Decoding()).generate(
+        [HEAD], [0], 12, "text"
+    )
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama"])
+def test_encoder_decoders_and_beams_do_without(models: dict[str, Loaded], kind: str) -> None:
+    decoding = Decoding("first-unasked" if kind == "llama" else "greedy", beams=3)
+    plain = Generator(models[kind], decoding).generate(prompts(4), [0] * 4, 8, "text")
+    generator = Generator(models[kind], decoding)
+    generator.share_head(prompts(2))
+    assert generator.generate(prompts(4), [0] * 4, 8, "text") == plain
+
+
+def test_a_head_is_the_same_whatever_was_read_before(models: dict[str, Loaded]) -> None:
+    generator = Generator(models["llama"], Decoding())
+    generator.share_head(prompts(2))
+    first = generator.generate(prompts(3), [0] * 3, 12, "text")
+    generator.generate(prompts(24), [0] * 24, 12, "text")
+    assert generator.generate(prompts(3), [0] * 3, 12, "text") == first
+
+
+def test_a_model_that_keeps_only_a_window_reads_each_prompt_whole(tmp_path: Path) -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    config = MistralConfig(
+        vocab_size=32, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, sliding_window=8,
+    )  # fmt: skip
+    head = PromptHead(MistralForCausalLM(config).eval(), list(range(3, 30)))
+    assert not head.begins([list(range(3, 32))])
+
+
+def test_a_beginning_is_as_long_as_all_agree() -> None:
+    assert common_beginning([[1, 2, 3, 4], [1, 2, 5], [1, 2, 3]]) == [1, 2]
+    assert common_beginning([[1, 2], [1, 2]]) == [1, 2]
+    assert common_beginning([[1], [2]]) == []
+
+
+def test_a_short_head_is_not_worth_it(models: dict[str, Loaded]) -> None:
+    short = list(range(4, 4 + SHORTEST - 1))
+    assert not PromptHead(models["llama"].model, short).begins([[*short, 5]])
+    long = [*short, 9]
+    assert PromptHead(models["llama"].model, long).begins([[*long, 5]])
+    assert not PromptHead(models["llama"].model, long).begins([[*long, 5], long])
