@@ -1,1 +1,1 @@
-"""What players and retrievers share: cleaning of replies, loading and running of models."""
+"""What players and retrievers share: chat endpoints, models at hand, retries, cached replies, prices, clean texts."""
