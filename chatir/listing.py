@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from textwrap import wrap
 
 from chatir.errors import InputError
 from chatir.plugins import KINDS, Kind, Plugin, describe_options, options_model, plugins
+
+WIDTH = 100
+INDENT = " " * 6
 
 
 def listing(kind: str | None = None) -> str:
@@ -29,13 +33,14 @@ def _lines(plugin: Plugin) -> list[str]:
     try:
         factory = plugin.load()
     except InputError as error:
-        return [*lines, f"      {error}"]
+        return [*lines, f"{INDENT}{error}"]
     told_by = inspect.getmodule(factory) if inspect.isclass(factory) else factory
     about = inspect.getdoc(told_by) or inspect.getdoc(factory) or ""
     first = about.splitlines()[0] if about else ""
-    lines.append(f"      {first.removeprefix(f'`{plugin.name}`: ')}")
+    lines.append(f"{INDENT}{first.removeprefix(f'`{plugin.name}`: ')}")
     if model := options_model(factory):
-        lines.append(f"      options: {describe_options(model)}")
+        options = f"options: {describe_options(model)}"
+        lines += wrap(options, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT + " " * 9, break_on_hyphens=False)
     return lines
 
 
@@ -44,5 +49,8 @@ def _prompts() -> str:
 
     lines = ["prompts"]
     for prompt in prompts():
-        lines += [f"  {prompt.name}  (version {prompt.version}, sha256 {prompt.sha256[:12]})", f"      {prompt.source}"]
+        lines += [
+            f"  {prompt.name}  (version {prompt.version}, sha256 {prompt.sha256[:12]})",
+            f"{INDENT}{prompt.source}",
+        ]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.data import TARGETS, data_folder
 from chatir.dialog import Dialog, Reply
+from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.models.sentences import SentenceEncoder
 from chatir.plugins import Context
@@ -142,8 +143,6 @@ def _released() -> Path:
 
 
 def _read_pool(file: Path, size: int | None) -> list[PoolQuestion]:
-    from chatir.dialogue_json import read_dialogs
-
     pool = pool_of(read_dialogs(file))
     if not pool:
         raise InputError(f"{file}: holds no question to ask; -q file=FILE needs dialogs with rounds 'question? answer'")
