@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -310,10 +309,8 @@ def test_holding_many_plays_back_costs_little_time(tmp_path: Path) -> None:
             return 2.0
 
     cheap = Careful(lambda dialog: Reply("is it?", cost=0.01))
-    began = time.monotonic()
     simulate(targets(200), cheap, Answering(), out=tmp_path / "x.json", rounds=2, cost_limit=6.5)
     assert next(asked) <= 400, "a play that is held back is not reckoned anew at each turn"
-    assert time.monotonic() - began < 10
 
 
 def test_what_was_set_aside_is_free_again_while_others_are_still_under_way(tmp_path: Path) -> None:
