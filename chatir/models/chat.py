@@ -31,6 +31,10 @@ OUTAGES = 3
 _GONE = frozenset({"server_error", "timeout", "connection", "rate_limit", "broken_reply"})
 QUIET_SECONDS = 30.0
 """Between two lines about what comes again and again."""
+_OWN_FIELDS = frozenset(
+    {"model", "messages", "temperature", "max_tokens", "max_completion_tokens", "seed", "stream", "n", "best_of"}
+)
+"""Fields of a request that options fill in, and such as would make a reply another thing."""
 _TOKENS_AROUND = 8
 """Tokens around a message, at most."""
 
@@ -41,7 +45,7 @@ def _further_fields(value: Any) -> Any:
         fields = json.loads(value) if isinstance(value, str) else value
     except ValueError:
         raise ValueError('must be a JSON object, as {"top_k": 3}') from None
-    if isinstance(fields, dict) and (own := {"model", "messages", "stream", "n"} & fields.keys()):
+    if isinstance(fields, dict) and (own := _OWN_FIELDS & fields.keys()):
         raise ValueError(f"{', '.join(sorted(own))} cannot be set here")
     return fields
 
@@ -97,7 +101,7 @@ class ChatEndpoint:
         self._proved = False
         self._stop: ChatirError | None = None
         self._given_up = 0
-        self._waiting: set[asyncio.Task[Any] | None] = set()
+        self._waiting: set[asyncio.Task[Any]] = set()
         self._quiet_until = 0.0
 
     @property
@@ -142,9 +146,12 @@ class ChatEndpoint:
         results = await asyncio.gather(*map(self._completed, requests), return_exceptions=True)
         completions = []
         for result in results:
-            if isinstance(result, BaseException):
+            if isinstance(result, ChatirError) and any(isinstance(other, Completion) for other in results):
+                completions.append(Completion(None, Failure("stopped", str(result))))  # the others are paid for
+            elif isinstance(result, BaseException):
                 raise result
-            completions.append(result)
+            else:
+                completions.append(result)
         return completions
 
     async def close(self) -> None:
@@ -203,6 +210,7 @@ class ChatEndpoint:
         self._pace = Pace(self._options.concurrency, self._options.requests_per_minute)
         self._alone = asyncio.Lock()
         self._stop = None
+        self._proved, self._given_up = False, 0
         self._waiting = set()
         hide_in_logs()
 
@@ -220,10 +228,12 @@ class ChatEndpoint:
             if self._stop is None:
                 task.cancel()
                 raise
+            if told:  # some attempt was paid for
+                return self._completion(told, failure=Failure("stopped", str(self._stop)))
             raise self._stop from None
         except TroubleError as trouble:
             self._halt(self._fatal(trouble))
-            if self._stop is not None:
+            if self._stop is not None and not told:
                 raise self._stop from None
             return self._completion(told, failure=Failure(trouble.kind, trouble.message))
         finally:
@@ -235,7 +245,7 @@ class ChatEndpoint:
         """Stop the run, if that is due: what waits for a turn or another attempt ends; what was sent may come back."""
         self._stop = self._stop or error
         if self._stop is not None:
-            for task in filter(None, self._waiting):
+            for task in self._waiting:
                 task.cancel()
 
     def _completion(
@@ -251,6 +261,7 @@ class ChatEndpoint:
 
     async def _attempt(self, body: dict[str, Any], told: list[Usage]) -> tuple[str, bool]:
         task = asyncio.current_task()
+        assert task is not None
         async with self._pace as began:
             self._waiting.discard(task)
             try:

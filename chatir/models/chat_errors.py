@@ -16,14 +16,18 @@ LONGEST_REPLY = 20_000
 QUOTA = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "access_terminated", "credits_exhausted"}
 )
+KEYS = frozenset({"invalid_api_key", "invalid_authentication", "account_deactivated"})
 REFUSALS = frozenset({"content_filter", "content_policy_violation", "responsible_ai_policy_violation", "moderation"})
 _TOO_LONG = re.compile(
-    r"maximum context length|context[ _](?:length|window|size)|exceed\w* (?:the )?(?:available |model'?s? )?context"
-    r"|prompt is too long|too many (?:input )?tokens",
+    r"\b(?:prompt|input|messages?|request(?:ed)?)\b.{0,120}\b(?:maximum|exceed\w*|larger than|fit)\b.{0,40}\bcontext"
+    r"|maximum context length.{0,80}\b(?:requested|messages|prompt|input)\b"
+    r"|exceed\w* .{0,40}\bcontext|prompt is too long",
     re.IGNORECASE,
 )
 """How servers say that a prompt does not fit, where they have no code for it: vLLM, llama.cpp, Ollama."""
-_FLAGGED = re.compile(r"\bflagged\b|content (?:management )?policy|moderation", re.IGNORECASE)
+_FLAGGED = re.compile(
+    r"\b(?:prompt|input|request|content|messages?)\b.{0,40}\bflagged\b|content (?:management )?policy", re.IGNORECASE
+)
 """How servers say that they refuse a text, where they have no code for it."""
 _BRIEF = 300
 
@@ -79,7 +83,7 @@ def _error_inside(error: Any) -> TroubleError:
     """An error that a gateway sends as if all were well, with status 200."""
     told = error if isinstance(error, dict) else {"message": str(error)}
     code = str(told.get("code") or "")
-    status = int(code) if code.isdecimal() else 500
+    status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
     codes = {str(value).lower() for value in (code, told.get("type")) if value}
     message = f"{status}: {brief(str(told.get('message') or error))}"
     return TroubleError(_kind(status, codes, message), message)
@@ -137,13 +141,17 @@ def _kind(status: int, codes: set[str], told: str) -> str:
         return "quota"
     if codes & REFUSALS or (status in (400, 403) and _FLAGGED.search(told)):
         return "refused"
+    if codes & KEYS:
+        return "rejected_key"
+    if "model_not_found" in codes:
+        return "unknown_model"
     if status in (401, 403):
         return "rejected_key"
     if status == 429:
         return "rate_limit"
     if "context_length_exceeded" in codes or status == 413 or (status < 500 and _TOO_LONG.search(told)):
         return "context_overflow"
-    if status == 404 or "model_not_found" in codes:
+    if status == 404:
         return "unknown_model"
     return "server_error" if status >= 500 or status in (408, 409, 425) else "bad_request"
 

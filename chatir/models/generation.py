@@ -101,7 +101,7 @@ class Generator:
         import torch
 
         several = self._decoding.beams if self._decoding.decode == "first-unasked" else 1
-        encoded = self._encoded(list(texts), special=special, shared=several == 1)
+        encoded = self._encoded(list(texts), special=special)
         start = 1 if self._seq2seq else encoded["input_ids"].shape[1]
         with torch.inference_mode():
             output = self.model.generate(
@@ -123,12 +123,12 @@ class Generator:
 
     def share_head(self, texts: Sequence[str], *, special: bool = True) -> None:
         """Read the beginning that these texts have in common once, and not again with each text that has it too."""
-        if not self._seq2seq:
+        if not self._seq2seq and self._decoding.decode != "first-unasked":
             rows = self.tokenizer(list(texts), add_special_tokens=special)["input_ids"]
-            self._head = PromptHead(self.model, common_beginning(rows))
+            self._head = PromptHead(self.model, common_beginning(rows), rows[0])
 
-    def _encoded(self, texts: list[str], *, special: bool, shared: bool) -> dict[str, Any]:
-        if self._head is not None and shared:
+    def _encoded(self, texts: list[str], *, special: bool) -> dict[str, Any]:
+        if self._head is not None:
             rows = self.tokenizer(texts, add_special_tokens=special)["input_ids"]
             if self._head.begins(rows):
                 return self._head.batch(rows, self.tokenizer.pad_token_id, self.model.device)

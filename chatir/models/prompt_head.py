@@ -11,42 +11,78 @@ if TYPE_CHECKING:
 
 SHORTEST = 16
 """Tokens; a shorter beginning is not worth the copying."""
+TOLERANCE = 0.05
+"""Of the scores' spread: more than what rounding in low precision does, less than what a wrong position does."""
 
 
 class PromptHead:
-    """The keys and values of some tokens, to be put before the rows of any batch.
+    """The keys and values of some tokens, to be put in the place of these tokens in any batch.
 
     They do not depend on a batch or on what was read before, so that the same prompts give the same texts.
     """
 
-    def __init__(self, model: Any, tokens: list[int]) -> None:
-        self.tokens = tokens if len(tokens) >= SHORTEST else []
-        if self.tokens:
-            self._cache = _read(model, self.tokens)
-            if self._cache is None:
-                self.tokens = []
+    def __init__(self, model: Any, tokens: list[int], example: list[int]) -> None:
+        """example: tokens of a prompt that has the head; if it is not read alike with it, there is no head."""
+        self.tokens = tokens
+        self._cache = _read(model, tokens) if SHORTEST <= len(tokens) < len(example) else None
+        if self._cache is not None and not self._alike(model, example):
+            self._cache = None
 
     def begins(self, rows: list[list[int]]) -> bool:
         """Whether there is a head, and each of the rows begins with it and goes on."""
         size = len(self.tokens)
-        return size > 0 and all(len(row) > size and row[:size] == self.tokens for row in rows)
+        return self._cache is not None and all(len(row) > size and row[:size] == self.tokens for row in rows)
 
     def batch(self, rows: list[list[int]], pad: int, device: Any) -> dict[str, Any]:
-        """The rows, which begin with the head, as `generate` takes them: padding stands behind the head."""
+        """The rows, which begin with the head, padded on the left as ever, and what of them need not be read.
+
+        That is as many columns as the head has tokens: a row's padding, and as much of the head as there is room for.
+        """
         import torch
 
-        size = len(self.tokens)
         longest = max(map(len, rows))
         missing = [longest - len(row) for row in rows]
-        ids = [[*self.tokens, *[pad] * lack, *row[size:]] for row, lack in zip(rows, missing, strict=True)]
-        mask = [[*[1] * size, *[0] * lack, *[1] * (longest - lack - size)] for lack in missing]
-        cache = deepcopy(self._cache)
-        cache.batch_repeat_interleave(len(rows))
+        ids = [[*[pad] * lack, *row] for row, lack in zip(rows, missing, strict=True)]
+        mask = [[*[0] * lack, *[1] * (longest - lack)] for lack in missing]
+        cache: Any = deepcopy(self._cache)
+        for layer in cache.layers:
+            layer.keys = torch.cat([_moved(layer.keys, lack) for lack in missing])
+            layer.values = torch.cat([_moved(layer.values, lack) for lack in missing])
         return {
             "input_ids": torch.tensor(ids, device=device),
             "attention_mask": torch.tensor(mask, device=device),
             "past_key_values": cache,
         }
+
+    def _alike(self, model: Any, example: list[int]) -> bool:
+        """Whether a prompt is followed by the same with the head and without; some models count positions otherwise."""
+        import torch
+
+        ids = torch.tensor([example], device=model.device)
+        with torch.inference_mode():
+            plain = model(input_ids=ids).logits[0, -1].float()
+            headed = (
+                model(
+                    input_ids=ids[:, len(self.tokens) :],
+                    attention_mask=torch.ones_like(ids),
+                    past_key_values=deepcopy(self._cache),
+                )
+                .logits[0, -1]
+                .float()
+            )
+        return bool((plain - headed).abs().max() <= TOLERANCE * plain.std())
+
+
+def _moved(states: torch.Tensor, columns: int) -> torch.Tensor:
+    """Keys or values [1, heads, tokens, size] moved to the right, past so many columns of padding."""
+    import torch
+
+    if columns == 0:
+        return states
+    moved = torch.zeros_like(states)
+    if columns < states.shape[2]:
+        moved[:, :, columns:] = states[:, :, :-columns]
+    return moved
 
 
 def common_beginning(rows: list[list[int]]) -> list[int]:
@@ -62,6 +98,6 @@ def _read(model: Any, tokens: list[int]) -> Any:
 
     ids: torch.Tensor = torch.tensor([tokens], device=model.device)
     with torch.inference_mode():
-        cache = model(input_ids=ids, use_cache=True).past_key_values
+        cache = getattr(model(input_ids=ids, use_cache=True), "past_key_values", None)
     plain = type(cache) is DynamicCache and all(type(layer) is DynamicLayer for layer in cache.layers)
     return cache if plain else None

@@ -97,12 +97,18 @@ class Budget:
         if not self._under_way:
             self._reserved = 0.0  # or rounding would add up
 
+    def lost(self, plays: Iterable[Play]) -> None:
+        """A call has come to nothing and told nothing: each reply counts with the most that it can have cost."""
+        for play in plays:
+            self._untold += play.reserved
+            play.reserved = 0.0
+
     def note(self, play: Play, reply: Reply) -> None:
         """Keep in mind what a reply cost, or what it can have cost."""
         if reply.cost is not None or (reply.failure is None and self._players[play.stage].max_cost is None):
             self._dearest[play.stage] = max(self._dearest[play.stage] or 0.0, reply.cost or 0.0)
         elif self._players[play.stage].max_cost is not None:
-            self._untold += play.reserved
+            self.lost([play])
         play.reserved = 0.0
 
     def _bounds(self, batch: list[Play]) -> list[float] | None:

@@ -270,6 +270,7 @@ class Loop:
         if call.error is not None:
             if len(call.items) > 1 and self._fixed is None:
                 # One dialog may have spoiled it for all: each is tried once more on its own.
+                self._budget.lost(call.items)
                 step.alone += call.items
                 return
             results = [raised(call.error)] * len(call.items)

@@ -12,7 +12,7 @@ import pytest
 from chat_server import RETRYABLE, ChatServer, Fault, Script, completion, fault, in_order
 
 from chatir.errors import ChatirError, InputError, StoppedRunError
-from chatir.models import chat, retry
+from chatir.models import chat, chat_errors, retry
 from chatir.models.chat import ChatEndpoint, ChatOptions
 from chatir.models.completion import Completion, Request
 from chatir.models.reply_cache import ReplyCache
@@ -414,7 +414,7 @@ def test_an_error_with_status_200_is_an_error_all_the_same(error: object, kind: 
             assert bad.failure.kind == kind
         else:
             with pytest.raises(kind):
-                ask(server, "good", "bad")
+                ask(server, "bad")
 
 
 def test_a_403_for_want_of_money_or_for_a_text_is_not_a_rejected_key() -> None:
@@ -449,3 +449,25 @@ def test_slow_turns_do_not_use_the_attempts_up(monkeypatch: pytest.MonkeyPatch) 
     with ChatServer(script) as server:
         replies = ask(server, *"abcdef", requests_per_minute=1200)
     assert [reply.text for reply in replies] == [FINE] * 6, "18 requests, 50 ms apart, are longer than the ceiling"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind"),
+    [
+        (403, None, "Your account has been flagged for suspicious activity", "rejected_key"),
+        (403, None, "openai/gpt requires moderation on Azure. Your input was flagged for violence", "refused"),
+        (403, "model_not_found", "Project has no access to this model", "unknown_model"),
+        (400, "invalid_api_key", "API key not valid", "rejected_key"),
+        (400, None, "model omni-moderation-latest cannot be used with chat completions", "bad_request"),
+        (400, None, "unsupported option: context_length; use num_ctx", "bad_request"),
+        (400, None, "max_tokens is too large: 5000. This model's maximum context length is 4096", "bad_request"),
+        (400, None, "the request exceeds the available context size, try increasing it", "context_overflow"),
+        (400, None, "prompt is too long: 210000 tokens > 200000 maximum", "context_overflow"),
+        (413, None, "payload too large", "context_overflow"),
+        (404, None, "no such page", "unknown_model"),
+        (500, None, "the context was lost", "server_error"),
+    ],
+)
+def test_errors_are_told_apart_by_status_code_and_words(status: int, code: str | None, message: str, kind: str) -> None:
+    told = f"{status}: {message}"
+    assert chat_errors._kind(status, {code} if code else set(), told) == kind

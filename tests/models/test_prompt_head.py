@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from models import tiny_models
 
+from chatir.models import prompt_head
 from chatir.models.generation import Decode, Decoding, Ending, Generator
 from chatir.models.loading import Loaded, load_model
 from chatir.models.prompt_head import SHORTEST, PromptHead, common_beginning
@@ -99,8 +100,49 @@ def test_a_model_that_keeps_only_a_window_reads_each_prompt_whole(tmp_path: Path
         vocab_size=32, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=2, sliding_window=8,
     )  # fmt: skip
-    head = PromptHead(MistralForCausalLM(config).eval(), list(range(3, 30)))
+    head = PromptHead(MistralForCausalLM(config).eval(), list(range(3, 30)), list(range(3, 31)))
     assert not head.begins([list(range(3, 32))])
+
+
+def test_a_model_that_keeps_no_keys_and_values_reads_each_prompt_whole() -> None:
+    from transformers import MambaConfig, MambaForCausalLM
+
+    config = MambaConfig(vocab_size=32, hidden_size=32, state_size=8, num_hidden_layers=2)
+    head = PromptHead(MambaForCausalLM(config).eval(), list(range(3, 30)), list(range(3, 31)))
+    assert not head.begins([list(range(3, 32))])
+
+
+def test_positions_that_count_from_the_left_edge_are_counted_as_ever() -> None:
+    """MPT's attention weighs distances between columns, so that padding must not stand between a head and its row."""
+    import torch
+    from transformers import MptConfig, MptForCausalLM
+
+    torch.manual_seed(0)
+    model = MptForCausalLM(MptConfig(vocab_size=32, d_model=32, n_heads=2, n_layers=2, expansion_ratio=2)).eval()
+    rows = [[*range(3, 28), *row] for row in ([5], [6, 7, 8], [9, 4, 3, 7, 5, 6], [8] * 40)]
+    longest = max(map(len, rows))
+    head = PromptHead(model, list(range(3, 28)), rows[1])
+    assert head.begins(rows)
+    with torch.inference_mode():
+        given = head.batch(rows, 0, "cpu")
+        plain = model(input_ids=given["input_ids"], attention_mask=given["attention_mask"]).logits[:, -1]
+        given["input_ids"] = given["input_ids"][:, 25:]
+        headed = model(**given).logits[:, -1]
+    assert given["attention_mask"].shape[1] == longest
+    assert torch.allclose(plain, headed, atol=1e-4)
+
+
+def test_a_head_that_changes_what_follows_is_not_used(
+    models: dict[str, Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = list(range(4, 4 + SHORTEST))
+    read = prompt_head._read
+
+    def spoiled(model: Any, tokens: list[int]) -> Any:
+        return read(model, tokens[::-1])
+
+    monkeypatch.setattr(prompt_head, "_read", spoiled)
+    assert not PromptHead(models["llama"].model, tokens, [*tokens, 5]).begins([[*tokens, 5]])
 
 
 def test_a_beginning_is_as_long_as_all_agree() -> None:
@@ -111,7 +153,8 @@ def test_a_beginning_is_as_long_as_all_agree() -> None:
 
 def test_a_short_head_is_not_worth_it(models: dict[str, Loaded]) -> None:
     short = list(range(4, 4 + SHORTEST - 1))
-    assert not PromptHead(models["llama"].model, short).begins([[*short, 5]])
+    assert not PromptHead(models["llama"].model, short, [*short, 5]).begins([[*short, 5]])
     long = [*short, 9]
-    assert PromptHead(models["llama"].model, long).begins([[*long, 5]])
-    assert not PromptHead(models["llama"].model, long).begins([[*long, 5], long])
+    head = PromptHead(models["llama"].model, long, [*long, 7])
+    assert head.begins([[*long, 5]])
+    assert not head.begins([[*long, 5], long])
