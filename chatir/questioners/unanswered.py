@@ -26,27 +26,26 @@ REQUESTS = 3
 """Requests for one list at most: a model that gives too few is asked for the missing ones."""
 
 
-class Options(BaseModel):
-    """Any further option goes to the backend.
+class ListOptions(BaseModel):
+    """questions: how many are asked for at once. prompt: its name or .toml file. max_tokens: of the whole list."""
 
-    backend: a questioner with a model, as `chatgpt` or `hf`. questions: how many are asked for at once.
-    prompt: a name from `chatir list prompts`, or a .toml file. max_tokens: of the whole list.
-    """
+    model_config = ConfigDict(frozen=True)
+    questions: int = Field(default=10, ge=1, le=100)
+    prompt: str = "unanswered"
+    max_tokens: int = Field(default=400, ge=1)
+
+
+class Options(ListOptions):
+    """backend: a questioner with a model, as `chatgpt` or `hf`; any further option goes to it."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     backend: str = "chatgpt"
-    questions: int = Field(default=10, ge=1, le=100)
-    prompt: str = "unanswered"
-    max_tokens: int = Field(default=400, ge=1)
 
 
-class ChatGPTOptions(ChatOptions):
-    """questions: how many are asked for at once. prompt: a name from `chatir list prompts`, or a .toml file."""
+class ChatGPTOptions(ListOptions, ChatOptions):
+    """As those of an endpoint, and of a list."""
 
     model: str = Field(default=CHATGPT, min_length=1)
-    questions: int = Field(default=10, ge=1, le=100)
-    prompt: str = "unanswered"
-    max_tokens: int = Field(default=400, ge=1)
 
 
 def unanswered(options: Options, context: Context) -> UnansweredEndpoint | UnansweredModel:
@@ -74,7 +73,7 @@ class Unanswered:
 
     model: ChatEndpoint | LocalModel
 
-    def __init__(self, options: Options | ChatGPTOptions, name: str) -> None:
+    def __init__(self, options: ListOptions, name: str) -> None:
         self.name = name
         self._count = options.questions
         self._max_tokens = options.max_tokens
@@ -123,7 +122,7 @@ class Unanswered:
 class UnansweredEndpoint(Unanswered):
     """Lists through a chat endpoint, many dialogs at once."""
 
-    def __init__(self, model: ChatEndpoint, options: Options | ChatGPTOptions, name: str) -> None:
+    def __init__(self, model: ChatEndpoint, options: ListOptions, name: str) -> None:
         super().__init__(options, name)
         self.model: ChatEndpoint = model
         self.concurrency = model.concurrency
@@ -169,7 +168,7 @@ class UnansweredEndpoint(Unanswered):
 class UnansweredModel(Unanswered):
     """Lists by a model at hand, in batches."""
 
-    def __init__(self, model: LocalModel, options: Options | ChatGPTOptions, name: str) -> None:
+    def __init__(self, model: LocalModel, options: ListOptions, name: str) -> None:
         super().__init__(options, name)
         self.model: LocalModel = model
         self.batch_size = model.batch_size

@@ -96,7 +96,7 @@ def test_all_leave_a_server_alone_that_asks_for_it() -> None:
         await asyncio.gather(*(turns.one() for _ in range(4)))
         return min(turns.began) - now
 
-    assert run(play()) >= 0.2
+    assert run(play()) > 0.2 - 1e-6, "but for the resolution of the clock"
 
 
 def test_requests_per_minute_are_spread_evenly() -> None:
