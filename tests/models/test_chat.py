@@ -395,6 +395,42 @@ def test_a_reply_under_way_when_the_run_is_stopped_still_comes_back() -> None:
     assert isinstance(poor, StoppedRunError)
 
 
+def test_tokens_that_were_paid_for_before_a_stop_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request waits for another attempt, one comes back refused: both are paid for when the quota ends."""
+    monkeypatch.setattr(retry, "WAIT_INITIAL", 30.0)
+    monkeypatch.setattr(retry, "WAIT_MAX", 30.0)
+    usage = {"usage": {"prompt_tokens": 100, "completion_tokens": 10}}
+
+    def script(asked: Any) -> Any:
+        match asked.texts()[-1]:
+            case "empty":
+                return completion(asked, "") | usage
+            case "refused":
+                return completion(asked, None, refusal="no") | usage
+            case "poor":
+                return fault.quota()
+        return FINE
+
+    with ChatServer(script, latency=0.2) as server:
+        endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m", **PRICES), Context())
+
+        async def play() -> list[Any]:
+            await endpoint.complete([request("first")])
+            asked = []
+            for text, pause in (("empty", 0.4), ("poor", 0.1), ("refused", 0.0)):
+                asked.append(asyncio.create_task(endpoint.complete([request(text)])))
+                await asyncio.sleep(pause)
+            results = await asyncio.gather(*asked, return_exceptions=True)
+            await endpoint.close()
+            return results
+
+        (empty,), poor, (refused,) = asyncio.run(asyncio.wait_for(play(), 20))
+    assert isinstance(poor, StoppedRunError)
+    assert [one.failure.kind for one in (empty, refused)] == ["stopped", "refused"]
+    for one in (empty, refused):
+        assert (one.tokens_in, one.tokens_out, one.cost) == (100, 10, pytest.approx(120e-6))
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
