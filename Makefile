@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint format bench train evaluate clean
+.PHONY: demo test lint format bench bench-gpu lavis train evaluate clean
 
 demo: $(VENV)/offline
 	$(BIN)/chatir simulate --questioner smollm2 --answerer nearest-human \
@@ -24,6 +24,15 @@ format: $(VENV)/dev
 
 bench: $(VENV)/dev
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
+
+# What needs a GPU to be worth measuring; without one, each script says so.
+bench-gpu: $(VENV)/dev
+	@for script in $(basename $(notdir $(wildcard benchmarks/gpu/*.py))); do echo "$$script"; \
+	    $(BIN)/python -m benchmarks.gpu.$$script || exit 1; done
+
+# LAVIS, for the answerer blip2-lavis, in an environment of its own in the data folder.
+lavis: $(VENV)/installed
+	$(BIN)/chatir lavis install
 
 # Trains the built-in models anew, into the package, and writes what is measured of them into their cards.
 train: $(VENV)/installed

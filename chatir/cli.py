@@ -14,6 +14,7 @@ import click
 from chatir import __version__
 from chatir.commands.cache import cache
 from chatir.commands.fetch import fetch
+from chatir.commands.lavis import lavis
 from chatir.commands.lint import lint
 from chatir.commands.list import list_
 from chatir.commands.scenes import scenes
@@ -68,5 +69,5 @@ def commands() -> None:
     """
 
 
-for command in (simulate, lint, list_, fetch, scenes, cache):
+for command in (simulate, lint, list_, fetch, scenes, lavis, cache):
     commands.add_command(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
 import random
@@ -54,6 +55,13 @@ class Request:
         messages = [m for m in (self.body or {}).get("messages", []) if role in (None, m.get("role"))]
         contents = [m.get("content") or "" for m in messages]
         return [c if isinstance(c, str) else " ".join(part.get("text", "") for part in c) for c in contents]
+
+    def images(self) -> list[bytes]:
+        """The images that the messages hold, each from a data URL of a JPEG."""
+        contents = [m.get("content") for m in (self.body or {}).get("messages", [])]
+        parts = [part for content in contents if isinstance(content, list) for part in content]
+        urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+        return [base64.b64decode(url.removeprefix("data:image/jpeg;base64,"), validate=True) for url in urls]
 
 
 def completion(request: Request, content: str | None, finish: str = "stop", **message: Any) -> dict[str, Any]:

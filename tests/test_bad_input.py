@@ -154,8 +154,8 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
         "there is no questioner 'humna'; did you mean 'human'?",
     ),
     "unknown answerer": (
-        ["simulate", "--questioner", "human", "--answerer", "blip2", "--targets", "good.json"],
-        "there is no answerer 'blip2'; there are: human, nearest-human",
+        ["simulate", "--questioner", "human", "--answerer", "blip3", "--targets", "good.json"],
+        "there is no answerer 'blip3'; did you mean 'blip2'? there are: blip2, ",
     ),
     "unknown flag": ([*GOOD_RUN, "--limits", "3"], "No such option '--limits'"),
     "unknown option of a player": (
@@ -182,7 +182,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "--images that are not there": ([*GOOD_RUN, "--images", "nowhere"], "--images nowhere: is no folder"),
     "a prompt that is not there": (
         ["simulate", "--questioner", "smollm2", "-q", "prompt=zero", "--answerer", "human", "--targets", "good.json"],
-        "there is no prompt 'zero'; there are: chatcaptioner, few-shot",
+        "there is no prompt 'zero'; there are: answer, chatcaptioner, few-shot",
     ),
     "default targets not fetched": (["simulate", *HUMANS], "'chatir fetch' brings it"),
     "image template": (

@@ -10,11 +10,8 @@ import httpx
 from PIL import Image, UnidentifiedImageError
 
 from chatir.files import atomic_writer, os_error
+from chatir.models.images import FORMATS, MAX_BYTES, MAX_PIXELS
 
-MAX_BYTES = 32 * 2**20
-MAX_PIXELS = 64 * 10**6
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-"""What is tried on bytes from elsewhere; some of Pillow's other formats start programs."""
 SLOWEST = 10
 """An image may take so many times the time-out, however its bytes drip."""
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from chatir.dialog import Failure
 from chatir.errors import ChatirError, InputError, StoppedRunError
+from chatir.models.chat_body import chat_body, shows_image
 from chatir.models.chat_errors import Usage, parsed_reply, spoken, trouble_of
 from chatir.models.completion import Completion, Request, total
 from chatir.models.keys import hidden, hide_in_logs, key_of
@@ -129,12 +130,12 @@ class ChatEndpoint:
             return None
         return (tokens_in * price[0] + tokens_out * price[1]) / 1e6
 
-    def max_cost(self, request: Request) -> float | None:
+    def max_cost(self, request: Request, image_tokens: int = 0) -> float | None:
         """What a request can cost at most, if each attempt were paid for and none but the last of use.
 
-        A token holds a byte at least, and max_tokens bounds the reply.
+        A token holds a byte at least, and max_tokens bounds the reply. image_tokens: of the image that goes with it.
         """
-        size = sum(len(message.content.encode()) + _TOKENS_AROUND for message in request.messages)
+        size = image_tokens + sum(len(message.content.encode()) + _TOKENS_AROUND for message in request.messages)
         return self.cost(ATTEMPTS * size, ATTEMPTS * (request.max_tokens or self._options.max_tokens))
 
     async def complete(self, requests: Sequence[Request]) -> list[Completion]:
@@ -161,9 +162,10 @@ class ChatEndpoint:
             self._client = None
 
     async def _completed(self, request: Request) -> Completion:
-        body = self._body(request)
+        body = chat_body(request, self._options, official=self._official)
         # The request's own seed counts even where another is sent, or none: replicates must not share replies.
-        key = {"backend": "chat", "model": body["model"], "base_url": self._url, "seed": request.seed, "request": body}
+        key = {"backend": "chat", "model": body["model"], "base_url": self._url, "seed": request.seed}
+        key["request"] = chat_body(request, self._options, official=self._official, keyed=True)
         if self._cache is not None and (known := await asyncio.to_thread(self._cache.get, key)) is not None:
             return Completion(**known, cost=0.0)
         completion = await self._asked(body)
@@ -175,21 +177,6 @@ class ChatEndpoint:
                 self._cache = None
                 self._progress(f"{error}; going on without it")
         return completion
-
-    def _body(self, request: Request) -> dict[str, Any]:
-        options = self._options
-        # OpenAI's newer models refuse the old name, and other servers do not know the new one.
-        longest = "max_completion_tokens" if self._official else "max_tokens"
-        body: dict[str, Any] = {
-            "model": options.model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-            longest: request.max_tokens or options.max_tokens,
-        }
-        if options.temperature is not None:
-            body["temperature"] = options.temperature
-        if options.seed != "none":
-            body["seed"] = request.seed % 2**31 if options.seed == "run" else options.seed
-        return body | options.extra
 
     async def _asked(self, body: dict[str, Any]) -> Completion:
         if self._client is None:
@@ -232,7 +219,7 @@ class ChatEndpoint:
                 return self._completion(told, failure=Failure("stopped", str(self._stop)))
             raise self._stop from None
         except TroubleError as trouble:
-            self._halt(self._fatal(trouble))
+            self._halt(self._fatal(trouble, body))
             if self._stop is not None and not told:
                 raise self._stop from None
             return self._completion(told, failure=Failure(trouble.kind, trouble.message))
@@ -302,7 +289,7 @@ class ChatEndpoint:
         self._quiet_until = now + QUIET_SECONDS
         self._progress(f"{self._url}: {line}")
 
-    def _fatal(self, trouble: TroubleError) -> ChatirError | None:
+    def _fatal(self, trouble: TroubleError, body: dict[str, Any]) -> ChatirError | None:
         """The error that stops the run, None for a trouble of this one request."""
         where = f"{self._url}, model {self._options.model}: {trouble.message}"
         match trouble.kind:
@@ -318,7 +305,8 @@ class ChatEndpoint:
                 self._proved, self._given_up = True, 0
                 return None
         if not self._proved:
-            return InputError(where)
+            doubt = trouble.kind == "bad_request" and shows_image(body)
+            return InputError(f"{where}; perhaps it takes no images: name a model that does" if doubt else where)
         if trouble.kind in _GONE:
             self._given_up += 1
             if self._given_up >= OUTAGES:

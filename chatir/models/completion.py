@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from chatir.dialog import Failure
 from chatir.prompts import Message
+
+if TYPE_CHECKING:
+    from chatir.models.encoded_images import EncodedImage
 
 
 def total(values: Iterable[float | None]) -> float | None:
@@ -21,13 +25,14 @@ class Request:
 
     seed: of this very request, for a model that samples. max_tokens: how long the text may become; None: as
     the model's own options say. whole: the text is wanted to its end; else its first question will do, and a
-    model at hand stops there.
+    model at hand stops there. image: shown with the first message by the user, by a chat endpoint only.
     """
 
     messages: tuple[Message, ...]
     seed: int = 0
     max_tokens: int | None = None
     whole: bool = False
+    image: EncodedImage | None = None
 
 
 @dataclass(frozen=True, slots=True)

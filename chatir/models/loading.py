@@ -40,7 +40,7 @@ def model_identity(model: str, revision: str | None) -> dict[str, str]:
         return {"id": folder.resolve().name, "sha256": folder_sha256(folder)}
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise InputError(f"{model}: there is no such folder")
-    commit = getattr(_model_config(model, revision), "_commit_hash", None)
+    commit = getattr(model_config(model, revision), "_commit_hash", None)
     return {"id": model, "revision": commit or revision or "main"}
 
 
@@ -58,13 +58,13 @@ def folder_sha256(folder: Path) -> str:
     return total.hexdigest()
 
 
-def chosen_precision(precision: Precision) -> Precision:
-    """What `auto` means here: bf16 on a GPU, fp32 without one."""
+def chosen_precision(precision: Precision, on_gpu: Precision = "bf16") -> Precision:
+    """What `auto` means here: `on_gpu` on a GPU, fp32 without one."""
     import torch
 
     if precision != "auto":
         return precision
-    return "bf16" if torch.cuda.is_available() else "fp32"
+    return on_gpu if torch.cuda.is_available() else "fp32"
 
 
 def load_tokenizer(model: str, revision: str | None) -> Any:
@@ -77,9 +77,27 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
         raise InputError(f"model {model}: its tokenizer cannot be loaded: {_first_line(error)}") from None
 
 
-def load_model(model: str, revision: str | None, precision: Precision, device_map: str) -> Loaded:
-    """Load an encoder-decoder or a causal model, no code of its author's run. Raises InputError if it cannot be."""
+def load_image_processor(model: str, revision: str | None) -> Any:
+    """Load what makes pixel values of a model's images. Raises InputError if there is nothing."""
+    from transformers import AutoImageProcessor
+
+    try:  # Pillow's resizing, as LAVIS does it; torchvision's, where that is installed, gives slightly other pixels
+        return AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            model, revision=revision, trust_remote_code=False, backend="pil"
+        )
+    except Exception as error:
+        raise InputError(f"model {model}: its image processor cannot be loaded: {_first_line(error)}") from None
+
+
+def load_model(
+    model: str, revision: str | None, precision: Precision, device_map: str, architecture: str | None = None
+) -> Loaded:
+    """Load an encoder-decoder or a causal model, no code of its author's run. Raises InputError if it cannot be.
+
+    architecture: a class of transformers, for what is neither.
+    """
     import torch
+    import transformers
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig
     from transformers.utils import logging
 
@@ -87,7 +105,8 @@ def load_model(model: str, revision: str | None, precision: Precision, device_ma
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     precision = chosen_precision(precision)
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    options: dict[str, Any] = {"dtype": dtypes.get(precision, torch.bfloat16), "revision": revision}
+    around = torch.bfloat16 if torch.cuda.is_available() else torch.float32  # of what is not quantized
+    options: dict[str, Any] = {"dtype": dtypes.get(precision, around), "revision": revision}
     options |= {"trust_remote_code": False, "output_loading_info": True}  # None would ask whether to run the code
     if precision in ("8bit", "4bit"):  # both libraries tell about each layer
         warnings.filterwarnings("ignore", message="MatMul8bitLt")
@@ -96,14 +115,16 @@ def load_model(model: str, revision: str | None, precision: Precision, device_ma
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
     elif precision == "4bit":
         options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=around
         )
     if device_map != "auto" or torch.cuda.is_available():
         options["device_map"] = device_map
     elif "quantization_config" in options:
         options["device_map"] = {"": "cpu"}
-    config = _model_config(model, revision)
-    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    if architecture is not None:
+        kind: Any = getattr(transformers, architecture)
+    else:
+        kind = AutoModelForSeq2SeqLM if model_config(model, revision).is_encoder_decoder else AutoModelForCausalLM
     try:
         loaded, told = kind.from_pretrained(model, **options)
     except Exception as error:
@@ -130,7 +151,8 @@ def load_gguf(weights: Path) -> Loaded:
     return Loaded(model.eval(), tokenizer)
 
 
-def _model_config(model: str, revision: str | None) -> Any:
+def model_config(model: str, revision: str | None) -> Any:
+    """Load what a model is built like. Raises InputError if there is no such model."""
     from transformers import AutoConfig
 
     try:

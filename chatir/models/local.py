@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal
@@ -12,14 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.dialog import Failure
 from chatir.errors import InputError
+from chatir.models.batches import AHEAD, Batches
 from chatir.models.completion import Completion, Request
 from chatir.models.generation import Decode, Decoding, Ending, Generated, Generator
 from chatir.models.loading import Loaded, Precision, chosen_precision, load_model, load_tokenizer, model_identity
+from chatir.models.remembered import Remembered
 from chatir.plugins import Context
 from chatir.prompts import Message
 
-BATCHES = 4
-"""Batches' worth of dialogs that are taken at once, so that sorting them by length leaves little padding."""
 Chat = Literal["auto", "on", "off"]
 _TODAY = "{%- macro strftime_now(form) -%}26 Jul 2024{%- endmacro -%}"
 """For chat templates that tell the model the date: the same every day, or a run's prompts would change overnight."""
@@ -75,12 +74,12 @@ class LocalModel:
         self._load = load
         self._about = identity
         self._progress = context.progress
-        self._cache = context.cache
         self._decoding = decoding
         self._max_tokens = max_tokens
         self._alike: list[Sequence[Message]] = []
-        self._most = batch_size
-        self.batch_size = BATCHES * batch_size
+        self._batches = Batches(batch_size, identity["id"], context.progress)
+        self._remembered = Remembered(context)
+        self.batch_size = AHEAD * batch_size
 
     @classmethod
     def of(cls, options: LocalOptions, context: Context) -> LocalModel:
@@ -129,23 +128,10 @@ class LocalModel:
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Complete each request. One that is too long, or for which the memory ends, is a failure of its own."""
-        done: dict[int, Completion] = {}
-        keys = [self._key(request) for request in requests]
-        for place, key in enumerate(keys):
-            if self._cache is not None and (known := self._cache.get(key)) is not None:
-                known["others"] = tuple((text, cut) for text, cut in known["others"])
-                done[place] = Completion(**known)
-        todo = [place for place in range(len(requests)) if place not in done]
-        for place, completion in zip(todo, self._completed([requests[n] for n in todo]), strict=True):
-            done[place] = completion
-            if self._cache is not None and completion.failure is None:
-                kept = ("text", "cut", "others", "tokens_in", "tokens_out")
-                try:
-                    self._cache.put(keys[place], {name: getattr(completion, name) for name in kept})
-                except InputError as error:
-                    self._cache = None
-                    self._progress(f"{error}; going on without it")
-        return [done[place] for place in range(len(requests))]
+        return self._remembered.complete(
+            [self._key(request) for request in requests],
+            lambda places: self._completed([requests[place] for place in places]),
+        )
 
     def _key(self, request: Request) -> dict[str, Any]:
         return {
@@ -160,8 +146,6 @@ class LocalModel:
         }
 
     def _completed(self, requests: Sequence[Request]) -> list[Completion]:
-        if not requests:
-            return []
         generator, chats = self._generator, self.chats
         texts = [self._text(request.messages, generator.tokenizer) for request in requests]
         lengths = generator.lengths(texts, special=not chats)
@@ -179,40 +163,20 @@ class LocalModel:
                 else:
                     fits.append(place)
             ending: Ending = "text" if whole else "question" if chats else "line"
-            for batch, results in self._batches(fits, texts, requests, max_tokens, ending):
-                for place, result in zip(batch, results, strict=True):
-                    done[place] = result
+
+            def complete(batch: list[int], max_tokens: int = max_tokens, ending: Ending = ending) -> list[Completion]:
+                return self._generated([texts[n] for n in batch], [requests[n] for n in batch], max_tokens, ending)
+
+            for place, completion in self._batches.run(fits, complete):
+                done[place] = completion
         return [completion for completion in done if completion is not None]
 
-    def _batches(
-        self, places: list[int], texts: list[str], requests: Sequence[Request], max_tokens: int, ending: Ending
-    ) -> Iterator[tuple[list[int], list[Completion]]]:
-        """Batch after batch; where the memory ends, it is tried with half as many, and stays so."""
-        while places:
-            batch = places[: self._most]
-            try:
-                results = self._generator.generate(
-                    [texts[place] for place in batch],
-                    [requests[place].seed for place in batch],
-                    max_tokens,
-                    ending,
-                    special=not self.chats,
-                )
-            except (MemoryError, RuntimeError) as error:
-                if not _memory_ended(error):
-                    raise
-                if len(batch) == 1:
-                    yield batch, [Completion(None, Failure("out_of_memory", "not even one text at a time fits"))]
-                    places = places[1:]
-                    continue
-                self._most = len(batch) // 2
-                self._progress(f"{self._about['id']}: out of memory; {self._most} at once from now on")
-                results = None
-            if results is None:
-                _free_memory()  # out of the except clause, whose traceback holds the tensors
-                continue
-            yield batch, [_completion(result) for result in results]
-            places = places[len(batch) :]
+    def _generated(
+        self, texts: Sequence[str], requests: Sequence[Request], max_tokens: int, ending: Ending
+    ) -> list[Completion]:
+        seeds = [request.seed for request in requests]
+        results = self._generator.generate(texts, seeds, max_tokens, ending, special=not self.chats)
+        return [_completion(result) for result in results]
 
     def _text(self, messages: Sequence[Message], tokenizer: Any) -> str:
         """Messages as the model reads them. Raises InputError if its chat template refuses them."""
@@ -260,18 +224,3 @@ def _completion(result: Generated) -> Completion:
         tokens_in=result.tokens_in,
         tokens_out=result.tokens_out,
     )
-
-
-def _memory_ended(error: BaseException) -> bool:
-    import torch
-
-    signs = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in signs)
-
-
-def _free_memory() -> None:
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

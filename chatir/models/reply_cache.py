@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,8 @@ class ReplyCache:
             row = self._db.execute("SELECT value FROM replies WHERE sha256 = ?", (name,)).fetchone()
             if row is None:
                 return None
-            self._db.execute("UPDATE replies SET used = ? WHERE sha256 = ?", (time.time(), name))
+            with suppress(sqlite3.OperationalError):  # a full disk keeps nobody from reading
+                self._db.execute("UPDATE replies SET used = ? WHERE sha256 = ?", (time.time(), name))
             return dict(json.loads(row[0]))
 
     def put(self, key: Mapping[str, Any], value: Mapping[str, Any]) -> None:

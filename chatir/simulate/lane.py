@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +25,7 @@ class Work(Generic[Item]):
 
     call: a plain function, run in threads of the lane's own (one, unless `concurrency` says more), or a
     coroutine function, run in an event loop in a thread of the lane's own. close: run there last.
+    order: what comes first, the least of those that wait; those that are alike in the order that they came.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Work(Generic[Item]):
     batch_size: int = 1
     concurrency: int = 1
     close: Callable[[], Any] | None = None
+    order: Callable[[Item], int] = lambda item: 0
 
     @property
     def is_async(self) -> bool:
@@ -54,24 +58,26 @@ class Lane(Generic[Item]):
     def __init__(self, work: Work[Item], inbox: SimpleQueue[Any]) -> None:
         self.work = work
         self._inbox = inbox
-        self._waiting: deque[Item] = deque()
+        self._waiting: list[tuple[int, int, Item]] = []  # a heap
+        self._came = count()
         self._batches: deque[list[Item]] = deque()
         self._changed = threading.Condition()
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
-        count = 1 if work.is_async else work.concurrency
+        workers = 1 if work.is_async else work.concurrency
         run = self._run_async if work.is_async else self._run
-        names = [f"chatir-{work.name}-{number}" for number in range(count)]
+        names = [f"chatir-{work.name}-{number}" for number in range(workers)]
         self._threads = [threading.Thread(target=run, name=name, daemon=True) for name in names]
-        self._running = count
+        self._running = workers
         for thread in self._threads:
             thread.start()
 
     def put(self, items: Iterable[Item]) -> None:
         """Queue items, to be batched as they come."""
         with self._changed:
-            self._waiting.extend(items)
+            for item in items:
+                heappush(self._waiting, (self.work.order(item), next(self._came), item))
             self._notify()
 
     def put_batch(self, batch: list[Item]) -> None:
@@ -105,7 +111,7 @@ class Lane(Generic[Item]):
         if self._batches:
             return self._batches.popleft()
         size = min(self.work.batch_size, len(self._waiting))
-        return [self._waiting.popleft() for _ in range(size)]
+        return [heappop(self._waiting)[-1] for _ in range(size)]
 
     def _run(self) -> None:
         while True:

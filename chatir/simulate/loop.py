@@ -242,6 +242,8 @@ class Loop:
             call=call_async if player.is_async else call,
             batch_size=player.batch_size,
             concurrency=player.concurrency,
+            # Few images in play, so that a player need not read them again: the first targets first.
+            order=(lambda play: play.position) if player.needs_images else (lambda play: 0),
             close=player.close,
         )
 

@@ -19,7 +19,7 @@ from chatir.simulate.provenance import provenance
 from chatir.simulate.run_file import RunFile
 from chatir.simulate.setting import check_settings, players_of, run_config
 from chatir.simulate.summary import RunSummary, summary_of
-from chatir.simulate.target_checks import check_all_targets, checked_targets
+from chatir.simulate.target_checks import ImagesThere, check_all_targets, checked_targets
 
 
 def simulate(
@@ -74,7 +74,11 @@ def simulate(
 
     total = None
     if iter(targets) is not targets:
-        total = check_all_targets(targets, rounds, checks)
+        looked_at = any(player.needs_images for player in players.values())
+        there = ImagesThere(Path(images)) if images is not None and looked_at else None
+        total = check_all_targets(targets, rounds, checks if there is None else [*checks, there.check])
+        if there is not None and (told := there.told()):
+            note(told)
     run = open_run(out, config, None if total is None else targets, fresh=fresh)
     try:
         run.start_session(provenance())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from chatir.dialog import Dialog, Round, image_problem, text_problem
 from chatir.errors import InputError
@@ -33,6 +34,39 @@ def _as_target(dialog: Dialog, place: int, rounds: int, checks: list[Check]) -> 
     for check in checks:
         check(target, rounds)
     return target
+
+
+class ImagesThere:
+    """Looks, before anybody is asked, whether the targets' images are where they should be."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._count = 0
+        self._missing: list[str] = []
+
+    def check(self, target: Dialog, rounds: int) -> None:
+        """Note whether the image of a target is there."""
+        self._count += 1
+        if not (self._root / target.image).is_file():
+            self._missing.append(target.image)
+
+    def told(self) -> str | None:
+        """A line about missing images, None if there are none. Raises InputError if none at all is there."""
+        if not self._missing:
+            return None
+        first = self._missing[0]
+        if len(self._missing) == self._count:
+            meant = (
+                f"name --images {self._root.parent}"
+                if (self._root.parent / first).is_file()
+                else "name another --images"
+            )
+            raise InputError(
+                f"{self._root}: holds none of the targets' images, {first} for one; {meant}, or 'chatir fetch images' "
+                "brings those of VisDial"
+            )
+        lack = f"{len(self._missing)} of {self._count} images are missing in {self._root}, {first} for one"
+        return f"{lack}; their dialogs will fail"
 
 
 def checked_targets(targets: Iterable[Dialog], rounds: int, checks: list[Check]) -> Iterator[Dialog]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,12 @@ from chatir.errors import ChatirError, InputError, StoppedRunError
 from chatir.models import chat, chat_errors, retry
 from chatir.models.chat import ChatEndpoint, ChatOptions
 from chatir.models.completion import Completion, Request
+from chatir.models.encoded_images import EncodedImage
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context, build
 from chatir.prompts import Message
 
+IMAGE = EncodedImage("data:image/jpeg;base64,/9j/", "5a1f", 8, 8)
 FINE = "is it red?"
 PRICES = {"price_in": 1, "price_out": 2}
 
@@ -59,6 +64,24 @@ def test_a_request_says_what_it_must_and_the_reply_tells_its_tokens() -> None:
         "seed": (2**40 + 5) % 2**31,
         "top_k": 3,
     }
+
+
+@pytest.mark.parametrize("detail", ["auto", "low", "high"])
+def test_an_image_comes_first_in_what_the_user_says_first(detail: str) -> None:
+    said = [("system", "Look."), ("user", "is it red?"), ("assistant", "no"), ("user", "is it blue?")]
+    image = replace(IMAGE, detail=detail)  # type: ignore[arg-type]
+    with ChatServer() as server:
+        endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m"), Context())
+        asyncio.run(endpoint.complete([Request(tuple(Message(*one) for one in said), image=image)]))  # type: ignore[arg-type]
+    shown = {"url": IMAGE.url} | ({} if detail == "auto" else {"detail": detail})
+    content = [{"type": "image_url", "image_url": shown}, {"type": "text", "text": "is it red?"}]
+    assert server.requests[0].body is not None
+    assert server.requests[0].body["messages"] == [
+        {"role": "system", "content": "Look."},
+        {"role": "user", "content": content},
+        {"role": "assistant", "content": "no"},
+        {"role": "user", "content": "is it blue?"},
+    ]
 
 
 @pytest.mark.parametrize(("seed", "sent"), [("run", 9), ("none", None), (4, 4), ("4", 4)])
@@ -152,6 +175,20 @@ def test_what_would_fail_every_request_stops_the_run_after_one(
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(("image", "doubted"), [(IMAGE, True), (None, False)])
+def test_a_first_request_that_is_refused_raises_a_doubt_about_images_if_it_shows_one(
+    image: EncodedImage | None, doubted: bool
+) -> None:
+    refusal = fault.status(400, message="content must be a string")
+    for reply, apt in ((refusal, True), (fault.unauthorized(), False), (fault.unknown_model(), False)):
+        with ChatServer(in_order(reply)) as server:
+            endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m"), Context())
+            with pytest.raises(InputError, match="model m: 4") as refused:
+                asyncio.run(endpoint.complete([request(image=image), request(image=image)]))
+        assert len(server.requests) == 1
+        assert ("perhaps it takes no images: name a model that does" in str(refused.value)) == (doubted and apt)
+
+
 def test_the_first_request_goes_alone_and_the_others_together() -> None:
     with ChatServer(latency=0.05) as server:
         ask(server, *(f"dialog {number}" for number in range(33)), concurrency=8)
@@ -243,6 +280,13 @@ def test_what_a_request_can_cost_at_most_is_more_than_it_does() -> None:
     assert most is not None
     assert reply.cost is not None
     assert most >= retry.ATTEMPTS * (len(text.encode()) * 1 + 64 * 2) / 1e6 > retry.ATTEMPTS * reply.cost > 0
+
+
+def test_the_tokens_of_an_image_are_paid_for_with_each_attempt() -> None:
+    endpoint = ChatEndpoint(ChatOptions(model="m", price_in=1, price_out=2), Context())
+    plain, shown = endpoint.max_cost(request()), endpoint.max_cost(request(), 25_501)
+    assert plain is not None
+    assert shown == pytest.approx(plain + retry.ATTEMPTS * 25_501 / 1e6)
 
 
 def test_prices_are_those_of_the_list_for_openai_and_unknown_for_a_server_of_ones_own() -> None:
@@ -340,6 +384,42 @@ def test_another_seed_is_another_request_even_if_it_is_not_sent(tmp_path: Path) 
 
         asyncio.run(play())
     assert len(server.requests) == 2
+
+
+def keys(cache: Path) -> list[str]:
+    with closing(sqlite3.connect(cache)) as db:
+        return [key for (key,) in db.execute("SELECT key FROM replies ORDER BY kept")]
+
+
+def test_the_cache_knows_a_text_by_the_same_key_as_ever(
+    cached: Callable[..., list[Completion]], tmp_path: Path
+) -> None:
+    with ChatServer() as server:
+        cached(server, "a café")
+    (key,) = keys(tmp_path / "replies.cache")
+    assert key.replace(server.url, "URL") == (
+        '{"backend": "chat", "base_url": "URL", "model": "m", "request": {"max_tokens": 64, "messages": '
+        '[{"content": "Ask.", "role": "system"}, {"content": "a caf\\u00e9", "role": "user"}], "model": "m", '
+        '"seed": 0, "temperature": 0.0}, "seed": 0}'
+    )
+
+
+def test_the_cache_knows_an_image_by_its_hash(tmp_path: Path) -> None:
+    big = replace(IMAGE, url="data:image/jpeg;base64," + "A" * 100_000)
+    other, finer = replace(big, sha256="77"), replace(big, detail="high")
+    with ChatServer() as server:
+        context = Context(cache=ReplyCache(tmp_path / "replies.cache"))
+        endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m"), context)
+
+        async def play() -> None:
+            for image in (big, other, finer, None, big, other, finer, None):
+                await endpoint.complete([request(image=image)])
+            await endpoint.close()
+
+        asyncio.run(play())
+    assert len(server.requests) == 4
+    assert all("AAAA" not in key and len(key) < 500 for key in keys(tmp_path / "replies.cache"))
+    assert '"url": "sha256:5a1f"' in keys(tmp_path / "replies.cache")[0]
 
 
 def test_failures_are_not_kept(cached: Callable[..., list[Completion]]) -> None:

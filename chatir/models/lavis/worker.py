@@ -1,0 +1,350 @@
+"""The LAVIS worker: a script for the Python that has LAVIS. It answers requests, one JSON object a line, until its
+standard input ends. It imports nothing of chatir.
+
+A request is `{"op": ..., ...}`; its reply is what the operation gives, or `{"error": {"kind", "message"}}` of kind
+`import` (a package is missing or broken), `load`, `out_of_memory` or `failed`.
+
+    about                                               {"lavis", "torch", "transformers", "python", "cuda"}: versions
+    imports                                             {}: LAVIS can be imported
+    check   name, model_type, plugin                    {}: there is such a model, and it answers free questions
+    load    the same, and precision                     {"device"}
+    encode  images: [{key, width, height, rgb}], drop   {}: of `rgb`, base64; encoded once and kept, those of `drop` not
+    answer  items: [{key, text}], num_beams, ...        {"answers": [{text, ...}], "seconds"} or {"missing": [key]}
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gc
+import inspect
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+import warnings
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+LANGUAGE_KEPT = ("wo", "lm_head")  # layers of a T5 that suffer in 8-bit
+GIVEN = ("num_beams", "max_len", "min_len", "length_penalty", "inference_method")  # to a predict_answers that takes it
+
+
+class WorkerError(Exception):
+    """What is told to whoever asked."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class SplitT5:
+    """A Blip2T5: its `predict_answers` cut in two where the image has become query tokens of the T5."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def encode(self, pixels: Any) -> Any:
+        """The projected query tokens [images, queries, width] of preprocessed images."""
+        import torch
+
+        model = self.model
+        with model.maybe_autocast():
+            embeds = model.ln_vision(model.visual_encoder(pixels))
+        embeds = embeds.float()
+        output = model.Qformer.bert(
+            query_embeds=model.query_tokens.expand(len(embeds), -1, -1),
+            encoder_hidden_states=embeds,
+            encoder_attention_mask=torch.ones(embeds.shape[:-1], dtype=torch.long, device=embeds.device),
+            return_dict=True,
+        )
+        return model.t5_proj(output.last_hidden_state)
+
+    def answer(self, seen: Any, texts: list[str], decoding: dict[str, Any]) -> list[dict[str, Any]]:
+        """Answer a text about each image."""
+        import torch
+
+        model, tokenizer = self.model, self.model.t5_tokenizer
+        tokens = tokenizer(texts, padding="longest", return_tensors="pt").to(seen.device)
+        mask = torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device)
+        mask = torch.cat([mask, tokens.attention_mask], dim=1)
+        with model.maybe_autocast(dtype=torch.bfloat16):
+            embeds = torch.cat([seen, model.t5_model.encoder.embed_tokens(tokens.input_ids)], dim=1)
+            output = model.t5_model.generate(
+                inputs_embeds=embeds,
+                attention_mask=mask,
+                do_sample=False,
+                num_beams=decoding["num_beams"],
+                max_new_tokens=decoding["max_len"],
+                min_length=decoding["min_len"],
+                length_penalty=decoding["length_penalty"],
+            )
+        answers = tokenizer.batch_decode(output, skip_special_tokens=True)
+        answers = model._lemmatize(answers) if model._apply_lemmatizer else answers
+        new = output[:, 1:]
+        return [
+            {
+                "text": text,
+                "tokens_in": int(mask[place].sum()),
+                "tokens_out": int((new[place] != tokenizer.pad_token_id).sum()),
+                "cut": not bool((new[place] == tokenizer.eos_token_id).any()),
+            }
+            for place, text in enumerate(answers)
+        ]
+
+
+class Whole:
+    """Any other model that has `predict_answers`: it sees the preprocessed image with every question."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def encode(self, pixels: Any) -> Any:
+        """The images as they are."""
+        return pixels
+
+    def answer(self, seen: Any, texts: list[str], decoding: dict[str, Any]) -> list[dict[str, Any]]:
+        """Answer a text about each image."""
+        takes = inspect.signature(self.model.predict_answers).parameters
+        wanted = dict(decoding, inference_method="generate")
+        if not any(each.kind is each.VAR_KEYWORD for each in takes.values()):
+            wanted = {name: value for name, value in wanted.items() if name in takes}
+        answers = self.model.predict_answers({"image": seen, "text_input": list(texts)}, **wanted)
+        return [{"text": str(text)} for text in answers]
+
+
+class Worker:
+    """The operations, and what they keep: the model and the images that it saw."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Any] = {}
+        self._plugged = False
+
+    def about(self) -> dict[str, Any]:
+        """What is installed."""
+        with _told_imports():
+            import torch
+        return {
+            "python": sys.version.split()[0],
+            "cuda": torch.cuda.is_available(),
+            "lavis": _version("salesforce-lavis"),
+            "torch": torch.__version__,
+            "transformers": _version("transformers"),
+        }
+
+    def imports(self) -> dict[str, Any]:
+        """Import LAVIS and all that it needs."""
+        with _told_imports():
+            _import_torchvision()
+            import lavis.models  # noqa: F401 - it registers the models
+        return {}
+
+    def check(self, name: str, model_type: str, plugin: str | None) -> dict[str, Any]:
+        """Run the plugin, which may bring models, and look for the model."""
+        self.imports()
+        if plugin is not None and not self._plugged:
+            _run_plugin(plugin)
+            self._plugged = True
+        _check_model(name, model_type)
+        return {}
+
+    def load(self, name: str, model_type: str, precision: str, plugin: str | None) -> dict[str, Any]:
+        """Load a model as LAVIS does, and what prepares its images."""
+        self.check(name, model_type, plugin)
+        import torch
+        from lavis.models import Blip2T5, load_model_and_preprocess
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        if precision == "fp16" and device == "cpu":
+            raise WorkerError("load", "precision=fp16 needs a CUDA device; use fp32 or 8bit")
+        # LAVIS turns what is loaded to "cpu" into fp32. "cpu:0", the same device, leaves the weights as they are:
+        # those of a large T5 need half the memory until they are on the GPU, in 8-bit.
+        first = {"fp16": device, "8bit": "cpu:0" if device == "cuda" else "cpu"}.get(precision, "cpu")
+        model, prepare, _ = load_model_and_preprocess(name, model_type, is_eval=True, device=first)
+        if precision == "fp32" and hasattr(model, "maybe_autocast"):
+            model.maybe_autocast = lambda *_, **__: contextlib.nullcontext()
+        split = isinstance(model, Blip2T5) and type(model).predict_answers is Blip2T5.predict_answers
+        if precision == "8bit":
+            if not split:
+                raise WorkerError("load", f"LAVIS's {name} is no Blip2T5, and only its T5 is put into 8-bit: use fp32")
+            to_8bit(model.t5_model)
+        self._model = SplitT5(model.to(device)) if split else Whole(model.to(device))
+        self._prepare, self._device = prepare["eval"], device
+        return {"device": device}
+
+    def encode(self, images: list[dict[str, Any]], drop: list[str]) -> dict[str, Any]:
+        """See images, and keep what was seen of them on the host."""
+        import torch
+        from PIL import Image
+
+        for key in drop:
+            self._seen.pop(key, None)
+        sizes = [(image["width"], image["height"]) for image in images]
+        rgb = [base64.b64decode(image["rgb"]) for image in images]
+        pixels = [self._prepare(Image.frombytes("RGB", *each)) for each in zip(sizes, rgb)]  # noqa: B905 - Python 3.8
+        with torch.no_grad():
+            seen = self._model.encode(torch.stack(pixels).to(self._device)).cpu()
+        # A view would keep the whole batch.
+        self._seen.update({image["key"]: seen[place].clone() for place, image in enumerate(images)})
+        return {}
+
+    def answer(self, items: list[dict[str, str]], **decoding: Any) -> dict[str, Any]:
+        """Answer texts about images that were seen, or tell which were not."""
+        import torch
+
+        if missing := sorted({item["key"] for item in items} - self._seen.keys()):
+            return {"missing": missing}
+        started = time.perf_counter()
+        with torch.no_grad():
+            seen = torch.stack([self._seen[item["key"]] for item in items]).to(self._device)
+            answers = self._model.answer(seen, [item["text"] for item in items], decoding)
+        return {"answers": answers, "seconds": time.perf_counter() - started}
+
+
+def to_8bit(language: Any) -> None:
+    """Put the linear layers of a T5 into bitsandbytes' 8-bit; they are quantized when they are moved to a device."""
+    from bitsandbytes.nn.modules import Int8Params, Linear8bitLt
+    from torch.nn import Linear, Parameter
+
+    warnings.filterwarnings("ignore", message="MatMul8bitLt")  # once a layer
+    for module in list(language.modules()):
+        for name, layer in list(module.named_children()):
+            if type(layer) is not Linear or name in LANGUAGE_KEPT:
+                continue
+            bias = layer.bias is not None
+            small = Linear8bitLt(layer.in_features, layer.out_features, bias, has_fp16_weights=False, device="meta")
+            small.weight = Int8Params(layer.weight.data, requires_grad=False, has_fp16_weights=False)
+            if bias:
+                small.bias = Parameter(layer.bias.data, requires_grad=False)
+            setattr(module, name, small)
+
+
+def _check_model(name: str, model_type: str) -> None:
+    """Refuse what LAVIS does not have or what answers no free questions, before anything is downloaded."""
+    from lavis.common.registry import registry
+
+    known = registry.mapping["model_name_mapping"]
+    able = ", ".join(sorted(each for each, kind in known.items() if _answers(kind)))
+    if name not in known:
+        raise WorkerError("load", f"LAVIS has no model {name!r}; it has: {able}")
+    if not _answers(known[name]):
+        raise WorkerError("load", f"LAVIS's {name} does not answer free questions (predict_answers); these do: {able}")
+    types = known[name].PRETRAINED_MODEL_CONFIG_DICT
+    if model_type not in types:
+        raise WorkerError("load", f"LAVIS's {name} has no model_type {model_type!r}; it has: {', '.join(types)}")
+
+
+def _answers(kind: Any) -> bool:
+    """Whether a model has a `predict_answers` that needs no more than it is given, a list of answers to choose from."""
+    if not hasattr(kind, "predict_answers"):
+        return False
+    takes = inspect.signature(kind.predict_answers).parameters.values()
+    needs = {each.name for each in takes if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD}
+    return needs <= {"self", "samples", *GIVEN}
+
+
+def _run_plugin(path: str) -> None:
+    try:
+        SourceFileLoader("chatir_lavis_plugin", path).load_module()
+    except Exception as error:
+        traceback.print_exc()
+        raise WorkerError("load", f"plugin {path}: {_first_line(error)}") from None
+
+
+def _import_torchvision() -> None:
+    """Import torchvision even where its compiled operators do not fit a torch without CUDA: LAVIS uses none of them."""
+    import torch
+
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error) or torch.version.cuda is not None:
+            raise
+    else:
+        return
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import torchvision  # noqa: F401
+
+
+def _version(distribution: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        raise WorkerError("import", f"the package {distribution} is not installed for {_python()}") from None
+
+
+@contextlib.contextmanager
+def _told_imports() -> Any:
+    try:
+        yield
+    except Exception as error:  # a package that does not fit another fails in any way
+        traceback.print_exc()
+        name = getattr(error, "name", None) or ""
+        what = f"the package {name.partition('.')[0]} cannot be imported" if name else "LAVIS cannot be imported"
+        raise WorkerError("import", f"{what} by {_python()}: {_first_line(error)}") from None
+
+
+def _python() -> str:
+    return f"Python {sys.version.split()[0]} ({sys.executable})"
+
+
+def _first_line(error: BaseException) -> str:
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+
+
+def _memory_ended(error: BaseException) -> bool:
+    signs = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)
+
+
+def _reply(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
+    operation = request.pop("op")
+    try:
+        return {"result": getattr(worker, operation)(**request)}
+    except WorkerError as error:
+        told = {"kind": error.kind, "message": str(error)}
+    except BaseException as error:  # LAVIS calls exit() where a package is missing
+        traceback.print_exc()
+        kind = "out_of_memory" if _memory_ended(error) else "load" if operation == "load" else "failed"
+        told = {"kind": kind, "message": _first_line(error)}
+    if told["kind"] == "out_of_memory":  # out of the except clause, whose traceback holds the tensors
+        gc.collect()
+        sys.modules["torch"].cuda.empty_cache()
+    return {"error": told}
+
+
+def _read(requests: Any, waiting: Any) -> None:
+    for line in requests:
+        waiting.put(line)
+    os._exit(0)  # whoever asked is gone: no answer is wanted any more, not even the one at work
+
+
+def main() -> None:
+    """Answer requests. The pipes are the protocol's alone: what libraries print goes to stderr."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    sys.path = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).resolve().parent]  # chatir's
+    logging.basicConfig(level=logging.INFO)
+    waiting: Any = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
+    worker = Worker()
+    while True:
+        reply = _reply(worker, json.loads(waiting.get()))
+        replies.write(json.dumps(reply).encode("ascii") + b"\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()

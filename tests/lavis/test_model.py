@@ -1,0 +1,222 @@
+"""The model's side of the worker, against a fake one: what is sent, what is kept, and what becomes of a bad look."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from chatir.errors import InputError
+from chatir.models.lavis import model, worker_process
+from chatir.models.lavis.model import LavisModel, LavisOptions
+from chatir.models.looks import Look
+from chatir.models.reply_cache import ReplyCache
+from chatir.plugins import Context
+
+FAKE = Path(__file__).with_name("fake_worker.py")
+
+
+class Played:
+    """A model with a fake worker, what it told the user, and what the worker was asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.script = folder / "worker.py"
+        self.told: list[str] = []
+        self.models: list[LavisModel] = []
+        self.folder = folder
+        for name in "abcdef":
+            Image.new("RGB", (3, 2), "red").save(folder / f"{name}.png")
+
+    def model(self, cache: ReplyCache | None = None, **options: Any) -> LavisModel:
+        context = Context(self.folder, cache, self.told.append)
+        made = LavisModel(LavisOptions(python=Path(sys.executable), **options), context)
+        self.models.append(made)
+        return made
+
+    @property
+    def asked(self) -> list[str]:
+        return Path(f"{self.script}.log").read_text().splitlines()
+
+
+@pytest.fixture
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+    made = Played(tmp_path)
+    made.script.write_text(FAKE.read_text())
+    monkeypatch.setattr(worker_process, "SCRIPT", made.script)
+    yield made
+    for each in made.models:
+        each.close()
+
+
+def looks(*texts: str) -> list[Look]:
+    """Each text about an image of its own."""
+    return [Look(f"{name}.png", text) for name, text in zip("abcdef", texts, strict=False)]
+
+
+def test_an_image_is_sent_once_and_every_text_as_it_is(played: Played) -> None:
+    player = played.model()
+    for _ in range(2):
+        answers = player.complete([Look("a.png", "a {0}?"), Look("a.png", "b?"), Look("b.png", "c {?")])
+        assert [each.text for each in answers] == ["a.png a {0}?", "a.png b?", "b.png c {?"]
+    assert played.asked == ["about 0", "load fp32", "encode 2", "answer 3", "answer 3"]
+    assert played.told == ["loading LAVIS's blip2_t5/pretrain_flant5xxl (fp32)"]
+
+
+def test_every_answer_is_searched_for_as_the_options_say(played: Played) -> None:
+    (answer,) = played.model(beams=3, length_penalty=0.5, max_tokens=7, min_tokens=2).complete(looks("how?"))
+    asked = json.loads(answer.text or "")
+    del asked["items"]
+    assert asked == {"num_beams": 3, "length_penalty": 0.5, "max_len": 7, "min_len": 3}
+
+
+def test_the_precision_asked_for_is_the_one_it_is_loaded_in(played: Played) -> None:
+    played.model(precision="8bit").complete(looks("one"))
+    assert "load 8bit" in played.asked
+
+
+def test_the_image_used_longest_ago_goes_first_and_a_batch_always_has_room(played: Played) -> None:
+    player = played.model(kept_images=1, batch_size=2)
+    player.complete(looks("22", "1"))
+    player.complete([Look("a.png", "1")])
+    player.complete([Look("c.png", "1")])  # b goes
+    player.complete([Look("a.png", "1"), Look("c.png", "1")])
+    assert [line for line in played.asked if "encode" in line] == ["encode 2", "encode 1"]
+    player.complete([Look("b.png", "1")])
+    assert played.asked[-2:] == ["encode 1", "answer 1"]
+
+
+def test_a_worker_that_lost_images_is_shown_them_again(played: Played) -> None:
+    player = played.model()
+    assert [each.text for each in player.complete(looks("forget", "x"))] == ["a.png forget", "b.png x"]
+    assert played.asked[2:] == ["encode 2", "answer 2", "encode 2", "answer 2"]
+
+
+def test_a_look_that_no_worker_survives_fails_alone(played: Played) -> None:
+    answers = played.model(batch_size=3).complete(looks("one", "die, worker", "three"))
+    assert [each.text for each in answers] == ["a.png one", None, "c.png three"]
+    assert answers[1].failure
+    assert answers[1].failure.kind == "worker_died"
+    assert "killed by SIGKILL" in answers[1].failure.message
+    assert sum("started again" in line for line in played.told) == model.TRIES + 1
+    assert played.asked.count("answer 3") == model.TRIES
+    assert played.asked.count("load fp32") == model.TRIES + 2
+
+
+def test_a_batch_that_takes_too_long_is_a_death(played: Played) -> None:
+    answers = played.model(timeout=0.7).complete(looks("one", "hang"))
+    assert [each.failure.kind if each.failure else each.text for each in answers] == ["a.png one", "worker_died"]
+    assert answers[1].failure
+    assert "gave no reply within 0.7 s" in answers[1].failure.message
+
+
+def test_what_the_model_cannot_answer_fails_alone_and_needs_no_new_worker(played: Played) -> None:
+    answers = played.model().complete(looks("one", "fail", "three"))
+    assert [each.failure.kind if each.failure else each.text for each in answers] == [
+        "a.png one",
+        "model_failed",
+        "c.png three",
+    ]
+    assert answers[1].failure
+    assert answers[1].failure.message == "cannot say"
+    assert played.asked.count("load fp32") == 1
+
+
+def test_where_the_memory_ends_there_are_smaller_batches(played: Played) -> None:
+    answers = played.model(batch_size=4).complete(looks("large", "large", "large", "large"))
+    assert [each.text for each in answers] == [f"{name}.png large" for name in "abcd"]
+    assert [line for line in played.told if "out of memory" in line][-1].endswith("1 at once from now on")
+    assert played.asked.count("encode 4") == 1
+
+
+def test_an_image_that_cannot_be_shown_fails_alone(played: Played) -> None:
+    (played.folder / "b.png").write_bytes(b"no image")
+    answers = played.model().complete([*looks("one", "two"), Look("none.png", "three")])
+    assert [each.failure.kind if each.failure else each.text for each in answers] == [
+        "a.png one",
+        "broken_image",
+        "missing_image",
+    ]
+
+
+def test_a_closed_model_starts_anew(played: Played) -> None:
+    player = played.model()
+    player.complete(looks("one"))
+    player.close()
+    assert [each.text for each in player.complete(looks("one"))] == ["a.png one"]
+    assert played.asked == ["about 0", "load fp32", "encode 1", "answer 1", "load fp32", "encode 1", "answer 1"]
+
+
+def test_a_worker_that_dies_as_it_loads_stops_the_run(played: Played) -> None:
+    Path(f"{played.script}.unloadable").touch()
+    player = played.model()
+    with pytest.raises(InputError) as told:
+        player.complete(looks("one"))
+    assert str(told.value) == (
+        "LAVIS's blip2_t5/pretrain_flant5xxl cannot be loaded: "
+        "the LAVIS worker ended with exit code 1: no room to load it"
+    )
+
+
+def test_identity_names_all_that_fixes_an_answer_and_needs_no_model(played: Played, tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text("pass\n")
+    options: dict[str, Any] = {"name": "n", "model_type": "t", "plugin": plugin}
+    identity = played.model(**options).identity
+    sha256 = hashlib.sha256(b"pass\n").hexdigest()
+    assert identity == {
+        "model": {"id": "n/t", "lavis": "1.0.2", "precision": "fp32", "plugin": sha256},
+        "beams": 5,
+        "length_penalty": -1.0,
+        "max_tokens": 10,
+        "min_tokens": 0,
+    }
+    plugin.write_text("pass  # other\n")
+    others = [
+        played.model(**options),
+        *(
+            played.model(**options | {name: value})
+            for name, value in (
+                ("name", "m"),
+                ("model_type", "u"),
+                ("precision", "8bit"),
+                ("plugin", None),
+                ("beams", 1),
+                ("length_penalty", 1.0),
+                ("max_tokens", 9),
+            )
+        ),
+    ]
+    identities = [identity, *(each.identity for each in others)]
+    assert all(one != other for n, one in enumerate(identities) for other in identities[:n])
+    same = played.model(**options, batch_size=1, kept_images=1, timeout=5, log=tmp_path / "log")
+    assert same.identity == others[0].identity
+    assert not any(line.startswith("load") for line in played.asked)
+
+
+def test_what_was_answered_before_comes_from_the_cache(played: Played, tmp_path: Path) -> None:
+    for _ in range(2):
+        cache = ReplyCache(tmp_path / "replies.cache")
+        assert played.model(cache).complete(looks("one"))[0].text == "a.png one"
+        cache.close()
+    assert played.asked.count("answer 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"precision": "fp16"}, "precision=fp16 needs a CUDA device"),
+        ({"plugin": Path("/no/plugin.py")}, "/no/plugin.py: no such file"),
+        ({"log": Path("/no/such/log")}, "/no/such/log: no such file"),
+        ({"python": Path("/no/python")}, "python=/no/python: is no program; name a Python that has LAVIS"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_run(played: Played, options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InputError) as told:
+        LavisModel(LavisOptions(**{"python": Path(sys.executable)} | options), Context(played.folder))
+    assert str(told.value).startswith(problem)
