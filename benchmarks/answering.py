@@ -32,7 +32,7 @@ def usual_way(answerer: SightedModel, folder: str, root: Path) -> Callable[[str,
     from PIL import Image
     from transformers import AutoProcessor
 
-    model = answerer.model._loaded.model
+    model = answerer.model._model
     processor = AutoProcessor.from_pretrained(folder)
 
     def answer(image: str, question: str) -> str:
@@ -72,7 +72,7 @@ def right(answers: list[list[str]], dialogs: list[Dialog]) -> float:
 def loaded(folder: str, root: Path, **options: Any) -> SightedModel:
     """The answerer, its model in memory."""
     answerer: SightedModel = build("answerers", "blip2", {"model": folder, **options}, Context(images=root))
-    answerer.model._loaded  # noqa: B018
+    answerer.model._model  # noqa: B018
     return answerer
 
 
@@ -105,7 +105,7 @@ def precise(precision: str, folder: str, root: Path, dialogs: list[Dialog]) -> d
     answers = in_rounds(answerer, dialogs)
     return {
         "right_percent": right(answers, dialogs),
-        "weights_mb": round(answerer.model._loaded.model.get_memory_footprint() / 1e6, 2),
+        "weights_mb": round(answerer.model._model.get_memory_footprint() / 1e6, 2),
         "seconds": round(time.perf_counter() - started, 2),
     }
 

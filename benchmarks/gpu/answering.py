@@ -78,7 +78,7 @@ def measured(precision: str, folder: str, root: Path, dialogs: list[Dialog]) -> 
     """Speed of both ways, and the most memory that the batched one took."""
     answerer = loaded(folder, root, precision=precision, batch_size=BATCH)
     figures = compared(answerer, folder, root, dialogs)
-    figures["weights_gb"] = round(answerer.model._loaded.model.get_memory_footprint() / 1e9, 2)
+    figures["weights_gb"] = round(answerer.model._model.get_memory_footprint() / 1e9, 2)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         answerer.answer(dialogs[:BATCH], [dialog.said[0].question for dialog in dialogs[:BATCH]])

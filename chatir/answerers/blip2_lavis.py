@@ -23,7 +23,3 @@ class Blip2Lavis(SightedModel):
     def ready(self) -> None:
         """Raise InputError, before a run starts, if LAVIS has no such model."""
         self.model.check()
-
-    def close(self) -> None:
-        """End the worker."""
-        self.model.close()

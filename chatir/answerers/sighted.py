@@ -68,6 +68,10 @@ class SightedModel(Sighted):
         """The model with its options, and the prompt."""
         return {**self.model.identity, **self.shown}
 
+    def close(self) -> None:
+        """Forget the images; the model stays loaded."""
+        self.model.close()
+
     def answer(self, dialogs: Sequence[Dialog], questions: Sequence[str]) -> list[Reply]:
         """Answer a question about each dialog's image."""
         looks = [

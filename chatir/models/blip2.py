@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,11 @@ from chatir.errors import InputError
 from chatir.models.batches import AHEAD
 from chatir.models.completion import Completion
 from chatir.models.loading import (
-    Loaded,
     Precision,
     chosen_precision,
     load_image_processor,
     load_model,
+    load_tokenizer,
     model_config,
     model_identity,
 )
@@ -53,8 +52,8 @@ class Blip2Options(AnswerDecoding):
     """A model and how it is run.
 
     model: a hub id or a folder. revision: of the hub (None: the newest). precision: `auto` is 8bit on a GPU and
-    fp32 without one. device_map: as accelerate takes it. batch_size: questions at once. kept_images: images
-    that stay encoded; more than are in play are of no use.
+    fp32 without one. device_map: `auto`, another word of accelerate's, or a device. batch_size: questions at once.
+    kept_images: images that stay encoded; more than are in play are of no use.
     """
 
     model: str = Field(default="Salesforce/blip2-flan-t5-xxl", min_length=1)
@@ -82,10 +81,10 @@ class Blip2Model(LookingModel):
         if self._config.model_type != "blip-2":
             raise InputError(f"model {options.model}: is a {self._config.model_type}, and no BLIP-2")
         self._processor = load_image_processor(options.model, self._revision)
+        self._tokenizer = load_tokenizer(options.model, self._revision)
         self._precision: Precision = chosen_precision(options.precision, on_gpu="8bit")
         self._about = {**about, "precision": self._precision}
-        self._encoded: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self._tokens = lru_cache(maxsize=2 * AHEAD * options.batch_size)(self._read)  # looked at thrice
+        self._tokens = lru_cache(maxsize=2 * AHEAD * options.batch_size)(self._tokenized)  # looked at thrice
         super().__init__(context, batch_size=options.batch_size, kept_images=options.kept_images)
 
     @property
@@ -94,14 +93,14 @@ class Blip2Model(LookingModel):
         return {"model": self._about, **{name: getattr(self._options, name) for name in AnswerDecoding.model_fields}}
 
     @cached_property
-    def _loaded(self) -> Loaded:
+    def _model(self) -> Any:
         from transformers import GenerationConfig
 
         self._progress(f"loading {self._about['id']} ({self._precision})")
         options = self._options
         architecture = "Blip2ForConditionalGeneration"
-        loaded = load_model(options.model, self._revision, self._precision, options.device_map, architecture)
-        speaker, tokenizer = loaded.model.language_model, loaded.tokenizer
+        model = load_model(options.model, self._revision, self._precision, options.device_map, architecture).model
+        speaker = model.language_model
         if (hook := getattr(speaker, "_hf_hook", None)) is not None:  # as Blip2's own `generate` does
             hook.io_same_device = True
         own = speaker.generation_config
@@ -109,17 +108,17 @@ class Blip2Model(LookingModel):
         # The rest of it, a repetition penalty say, is not the decoding that is recorded.
         speaker.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             **{name: getattr(own, name) for name in names if getattr(own, name, None) is not None},
-            pad_token_id=tokenizer.pad_token_id or 0,
+            pad_token_id=self._tokenizer.pad_token_id or 0,
             num_beams=options.beams,
             length_penalty=options.length_penalty if options.beams > 1 else None,
             max_new_tokens=options.max_tokens,
             min_new_tokens=options.min_tokens or None,
             do_sample=False,
         )
-        return loaded
+        return model
 
-    def _read(self, text: str) -> list[int]:
-        tokens: list[int] = self._loaded.tokenizer(text)["input_ids"]
+    def _tokenized(self, text: str) -> list[int]:
+        tokens: list[int] = self._tokenizer(text)["input_ids"]
         return tokens
 
     def _length(self, text: str) -> int:
@@ -133,29 +132,26 @@ class Blip2Model(LookingModel):
         told = f"the image and the prompt have {tokens} tokens; with {new} new ones that is over the model's {room}"
         return told if tokens + new > room else None
 
-    def _has(self, image: str) -> bool:
-        if image not in self._encoded:
-            return False
-        self._encoded.move_to_end(image)
-        return True
+    def _prepared(self, picture: Image) -> torch.Tensor:
+        pixels: torch.Tensor = self._processor(images=picture, return_tensors="pt")["pixel_values"]
+        return pixels
 
-    def _encode(self, images: Mapping[str, Image]) -> None:
+    def _encoded(self, prepared: Mapping[str, torch.Tensor]) -> Sequence[torch.Tensor]:
+        """The projected query tokens [queries, width] of each image."""
         import torch
 
-        model = self._loaded.model
-        pixels = self._processor(images=[*images.values()], return_tensors="pt")["pixel_values"]
+        model = self._model
+        pixels = torch.cat([*prepared.values()])
         with torch.inference_mode():
-            seen = model.get_image_features(pixel_values=pixels.to(model.device)).pooler_output.cpu()
-        self._encoded.update(zip(images, seen.clone().unbind(), strict=True))
-        while len(self._encoded) > self._kept_images:
-            self._encoded.popitem(last=False)
+            seen = model.get_image_features(pixel_values=pixels.to(_device(model.query_tokens))).pooler_output.cpu()
+        return [each.clone() for each in seen]  # a view would keep the whole batch
 
-    def _completed(self, looks: Sequence[Look]) -> list[Completion]:
+    def _completed(self, looks: Sequence[Look], encodings: Sequence[torch.Tensor]) -> list[Completion]:
         import torch
 
-        speaker, tokenizer = self._loaded.model.language_model, self._loaded.tokenizer
+        speaker = self._model.language_model
         embedding = speaker.get_input_embeddings()
-        pad, device = speaker.generation_config.pad_token_id, embedding.weight.device
+        pad = speaker.generation_config.pad_token_id
         rows = [self._tokens(look.text) for look in looks]
         queries = self._config.num_query_tokens
         longest = queries + max(map(len, rows))
@@ -169,21 +165,25 @@ class Blip2Model(LookingModel):
             tokens[place, start + queries : start + queries + len(row)] = torch.tensor(row)
             mask[place, start : start + queries + len(row)] = 1
         with torch.inference_mode():
-            embedded = embedding(tokens.to(device))
-            seen = torch.stack([self._encoded[look.image] for look in looks]).to(device, embedded.dtype)
-            embedded = embedded.masked_scatter(sights.unsqueeze(-1).to(device), seen)
-            output = speaker.generate(inputs_embeds=embedded, attention_mask=mask.to(device))
-        return [
-            self._completion(row.tolist(), int(given), tokenizer)
-            for row, given in zip(output, mask.sum(dim=1), strict=True)
-        ]
+            embedded = embedding(tokens.to(_device(embedding.weight)))
+            seen = torch.stack([*encodings]).to(embedded.device, embedded.dtype)
+            embedded = embedded.masked_scatter(sights.unsqueeze(-1).to(embedded.device), seen)
+            output = speaker.generate(inputs_embeds=embedded, attention_mask=mask.to(embedded.device))
+        return [self._completion(row.tolist(), int(given)) for row, given in zip(output, mask.sum(dim=1), strict=True)]
 
-    def _completion(self, row: list[int], tokens_in: int, tokenizer: Any) -> Completion:
-        config = self._loaded.model.language_model.generation_config
+    def _completion(self, row: list[int], tokens_in: int) -> Completion:
+        config = self._model.language_model.generation_config
         if self._config.get_text_config().is_encoder_decoder:
             row = row[1:]
         ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
         size = next((place + 1 for place, token in enumerate(row) if token in ends), None)
-        text = str(tokenizer.decode(row[:size], skip_special_tokens=True)).strip()
+        text = str(self._tokenizer.decode(row[:size], skip_special_tokens=True)).strip()
         cut = size is None and len(row) >= self._options.max_tokens
         return Completion(text, cut=cut, tokens_in=tokens_in, tokens_out=size or len(row))
+
+
+def _device(weight: torch.Tensor) -> torch.device:
+    """Where a layer of this weight takes its input; one that accelerate has put away fetches it itself."""
+    import torch
+
+    return torch.device("cpu") if weight.is_meta else weight.device

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -16,6 +15,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.models.images import ImageFolder
+from chatir.models.kept import Kept
 
 READERS = 4
 """Threads that read and encode images: as many are held decoded at once, whatever else waits."""
@@ -55,7 +55,7 @@ class EncodedImages:
     def __init__(self, root: Path | None, options: ImageOptions) -> None:
         self._images = ImageFolder(root)
         self._options = options
-        self._kept: OrderedDict[str, EncodedImage] = OrderedDict()
+        self._kept: Kept[EncodedImage] = Kept(options.kept_images)
         self._under_way: dict[str, asyncio.Task[EncodedImage]] = {}
         self._readers = ThreadPoolExecutor(READERS, "chatir-images")
 
@@ -67,7 +67,6 @@ class EncodedImages:
     async def get(self, image: str) -> EncodedImage:
         """An image by its path. Raises ImageError if it cannot be shown."""
         if (known := self._kept.get(image)) is not None:
-            self._kept.move_to_end(image)
             return known
         if (task := self._under_way.get(image)) is None:
             task = self._under_way[image] = asyncio.create_task(self._keep(image))
@@ -80,9 +79,7 @@ class EncodedImages:
 
     async def _keep(self, image: str) -> EncodedImage:
         encoded = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, image)
-        self._kept[image] = encoded
-        if len(self._kept) > self._options.kept_images:
-            self._kept.popitem(last=False)
+        self._kept.put(image, encoded)
         return encoded
 
     def _read(self, image: str) -> EncodedImage:

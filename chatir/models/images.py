@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from contextlib import suppress
 from io import BytesIO
@@ -76,28 +75,28 @@ class ImageFolder:
             raise ImageError("refused_image", f"{image}: has more than {MAX_BYTES:,} bytes")
         return content
 
-    def sha256(self, image: str) -> str:
-        """Hash of an image file's bytes."""
-        return hashlib.sha256(self.read(image)).hexdigest()
-
     def open(self, image: str) -> Image.Image:
         """An image, decoded: RGB, turned as its EXIF data say, the first frame of several."""
-        content = self.read(image)
-        try:
-            with Image.open(BytesIO(content), formats=FORMATS) as opened:
-                width, height = opened.size
-                if width * height <= MAX_PIXELS:
-                    opened.load()
-                    return _rgb(_upright(opened), opened.format)
-        except UnidentifiedImageError:
-            raise ImageError("broken_image", f"{image}: is not an image") from None
-        except Image.DecompressionBombError as error:
-            raise ImageError("refused_image", f"{image}: {error}") from None
-        except MemoryError:
-            raise
-        except Exception as error:  # a damaged file can make a decoder raise anything
-            raise ImageError("broken_image", f"{image}: is damaged: {error}") from None
-        raise ImageError("refused_image", f"{image}: has {width} x {height} pixels, more than {MAX_PIXELS:,}")
+        return decoded(image, self.read(image))
+
+
+def decoded(image: str, content: bytes) -> Image.Image:
+    """An image of some name from its file's bytes, as `ImageFolder.open` gives it. Raises ImageError."""
+    try:
+        with Image.open(BytesIO(content), formats=FORMATS) as opened:
+            width, height = opened.size
+            if width * height <= MAX_PIXELS:
+                opened.load()
+                return _rgb(_upright(opened), opened.format)
+    except UnidentifiedImageError:
+        raise ImageError("broken_image", f"{image}: is not an image") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError("refused_image", f"{image}: {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        raise ImageError("broken_image", f"{image}: is damaged: {error}") from None
+    raise ImageError("refused_image", f"{image}: has {width} x {height} pixels, more than {MAX_PIXELS:,}")
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -72,9 +72,12 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parsers meet
         raise InputError(f"model {model}: its tokenizer cannot be loaded: {_first_line(error)}") from None
+    if not tokenizer("is it red?", add_special_tokens=False)["input_ids"]:  # what transformers makes of no files at all
+        raise InputError(f"model {model}: its tokenizer cannot be loaded: it knows no words; are its files there?")
+    return tokenizer
 
 
 def load_image_processor(model: str, revision: str | None) -> Any:
@@ -129,10 +132,22 @@ def load_model(
         loaded, told = kind.from_pretrained(model, **options)
     except Exception as error:
         raise InputError(f"model {model}: cannot be loaded: {_first_line(error)}") from None
+    if precision == "4bit" and (layer := _unfit_for_4bit(loaded)):
+        raise InputError(f"model {model}: {layer} is too narrow for 4-bit on a CPU (multiples of 64): use 8bit")
     if lacking := sorted(told["missing_keys"]):  # transformers would make them up, and warn
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise InputError(f"model {model}: cannot be loaded: it lacks the weights {lacking[0]}{more}")
     return Loaded(loaded.eval(), load_tokenizer(model, revision))
+
+
+def _unfit_for_4bit(model: Any) -> str | None:
+    """The layer whose rows bitsandbytes' 4-bit cannot cut into its blocks on a CPU, None if there is none."""
+    from bitsandbytes.nn import Linear4bit  # type: ignore[attr-defined]
+
+    for name, layer in model.named_modules():
+        if isinstance(layer, Linear4bit) and layer.in_features % 64 and layer.weight.device.type == "cpu":
+            return str(name)
+    return None
 
 
 def load_gguf(weights: Path) -> Loaded:
@@ -155,6 +170,7 @@ def model_config(model: str, revision: str | None) -> Any:
     """Load what a model is built like. Raises InputError if there is no such model."""
     from transformers import AutoConfig
 
+    python_logging.getLogger("huggingface_hub").setLevel(python_logging.ERROR)  # it tells of each attempt
     try:
         return AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
     except Exception as error:

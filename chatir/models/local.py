@@ -28,9 +28,10 @@ class LocalOptions(BaseModel):
     """A model and how it decodes.
 
     model: a hub id or a folder. revision: of the hub (None: the newest). precision: `auto` is bf16 on a GPU and
-    fp32 without one. device_map: as accelerate takes it. decode: `greedy`, `sample` (at `temperature`, within
-    `top_p`) or `first-unasked` (of `beams`, the first that the dialog has not asked). max_tokens: new ones per
-    text. chat: whether to use the model's chat template; `auto`: if it has one. batch_size: texts at once.
+    fp32 without one. device_map: `auto`, another word of accelerate's, or a device. decode: `greedy`, `sample` (at
+    `temperature`, within `top_p`) or `first-unasked` (of `beams`, the first that the dialog has not asked).
+    max_tokens: new ones per text. chat: whether to use the model's chat template; `auto`: if it has one.
+    batch_size: texts at once.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)

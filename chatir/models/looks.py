@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from chatir.dialog import Failure
 from chatir.models.batches import AHEAD, Batches
 from chatir.models.completion import Completion
-from chatir.models.images import ImageError, ImageFolder
+from chatir.models.images import ImageError, ImageFolder, decoded
+from chatir.models.kept import Kept
 from chatir.models.remembered import Remembered
 from chatir.plugins import Context
 
@@ -37,8 +38,19 @@ class LostImagesError(Exception):
     """A model no longer has at hand what it had encoded."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An image of which a model knows the content, and what it made of it, None if it has made nothing yet."""
+
+    sha256: str
+    encoding: Any = None
+
+
 class LookingModel(ABC):
-    """Completes looks, several of one image without encoding it again. Subclasses say how a batch is done."""
+    """Completes looks, several of one image without reading it again. Subclasses say how a batch is done."""
+
+    backend: str
+    """What runs the model, as the reply cache lists it."""
 
     def __init__(self, context: Context, *, batch_size: int, kept_images: int) -> None:
         """batch_size: looks at once. kept_images: how many stay encoded; the one used longest ago goes first."""
@@ -48,11 +60,7 @@ class LookingModel(ABC):
         self._batches = Batches(batch_size, self.identity["model"]["id"], context.progress)
         self.batch_size = AHEAD * batch_size
         # A batch needs all of its images at once.
-        self._kept_images = max(kept_images, batch_size)
-        self._sha256 = lru_cache(maxsize=self._kept_images)(self._images.sha256)
-
-    backend: str
-    """What runs the model, as the reply cache lists it."""
+        self._seen: Kept[_Seen] = Kept(max(kept_images, batch_size), self._given_up)
 
     @property
     @abstractmethod
@@ -68,34 +76,53 @@ class LookingModel(ABC):
         """Why a text is too long for the model, None if it is not."""
 
     @abstractmethod
-    def _has(self, image: str) -> bool:
-        """Whether an image is encoded and at hand; asked in the order of a batch, just before it is used."""
+    def _prepared(self, picture: Image) -> Any:
+        """What the model takes of a picture; several threads ask at once, and hold few pictures for that."""
 
     @abstractmethod
-    def _encode(self, images: Mapping[str, Image]) -> None:
-        """Encode images and keep them at hand, giving up others for them."""
+    def _encoded(self, prepared: Mapping[str, Any]) -> Sequence[Any]:
+        """What is kept of some images, one each: their encodings."""
 
     @abstractmethod
-    def _completed(self, looks: Sequence[Look]) -> list[Completion]:
-        """Complete a batch whose images are at hand. Raises LostImagesError if they no longer are."""
+    def _completed(self, looks: Sequence[Look], encodings: Sequence[Any]) -> list[Completion]:
+        """Complete a batch. Raises LostImagesError if the model does not have the images any more."""
+
+    def _given_up(self, image: str) -> None:
+        """An image had to make room for others; for a model that keeps it elsewhere too."""
+        return
+
+    def close(self) -> None:
+        """Forget the images: their files may be others when the model is asked again."""
+        self._seen.clear()
 
     def complete(self, looks: Sequence[Look]) -> list[Completion]:
         """Complete each look. An image that cannot be shown, or a text too long, is a failure of its own."""
+        contents = self._contents(looks) if self._remembered.on else {}
         return self._remembered.complete(
-            [self._key(look) for look in looks], lambda places: self._in_batches([looks[place] for place in places])
+            [self._key(look, contents) for look in looks],
+            lambda places: self._in_batches([looks[place] for place in places], contents),
         )
 
-    def _key(self, look: Look) -> dict[str, Any] | None:
-        """What fixes a completion: the image counts by its content, whatever its name may mean tomorrow."""
-        if not self._remembered.on:
-            return None
-        try:
-            image = self._sha256(look.image)
-        except ImageError:
-            return None
-        return {"backend": self.backend, **self.identity, "image": image, "text": look.text}
+    def _contents(self, looks: Sequence[Look]) -> dict[str, str]:
+        """The hash of each image, but of those that cannot be read."""
+        contents = {}
+        for image in dict.fromkeys(look.image for look in looks):
+            if (seen := self._seen.get(image)) is None:
+                try:
+                    seen = _Seen(_sha256(self._images.read(image)))
+                except ImageError:
+                    continue
+                self._seen.put(image, seen)
+            contents[image] = seen.sha256
+        return contents
 
-    def _in_batches(self, looks: list[Look]) -> list[Completion]:
+    def _key(self, look: Look, contents: Mapping[str, str]) -> dict[str, Any] | None:
+        """What fixes a completion: the image counts by its content, whatever its name may mean tomorrow."""
+        if look.image not in contents:
+            return None
+        return {"backend": self.backend, **self.identity, "image": contents[look.image], "text": look.text}
+
+    def _in_batches(self, looks: list[Look], contents: Mapping[str, str]) -> list[Completion]:
         done: dict[int, Completion] = {}
         fits = []
         for place, look in enumerate(looks):
@@ -104,34 +131,51 @@ class LookingModel(ABC):
             else:
                 fits.append(place)
         fits.sort(key=lambda place: self._length(looks[place].text), reverse=True)
-        done |= self._batches.run(fits, lambda batch: self._batch([looks[place] for place in batch]))
+        done |= self._batches.run(fits, lambda batch: self._batch([looks[place] for place in batch], contents))
         return [done[place] for place in range(len(looks))]
 
-    def _batch(self, looks: list[Look]) -> list[Completion]:
+    def _batch(self, looks: list[Look], contents: Mapping[str, str]) -> list[Completion]:
         """One batch; it is asked again if its images are lost while it is."""
-        for losses in range(1, LOSSES + 1):
-            failed = self._show(looks)
-            seen = [look for look in looks if look.image not in failed]
+        for shown in range(1, LOSSES + 1):
+            encodings, failed = self._show(looks, contents)
+            able = [look for look in looks if look.image not in failed]
             try:
-                answers = iter(self._completed(seen) if seen else [])
+                answers = iter(self._completed(able, [encodings[look.image] for look in able]) if able else [])
                 break
             except LostImagesError:
-                if losses == LOSSES:
+                self._seen.clear()
+                if shown == LOSSES:
                     raise
         return [Completion(None, failed[look.image]) if look.image in failed else next(answers) for look in looks]
 
-    def _show(self, looks: Sequence[Look]) -> dict[str, Failure]:
-        """Bring the images of some looks to hand; those that cannot be shown, with the reason."""
-        names = dict.fromkeys(look.image for look in looks)
-        missing = [image for image in names if not self._has(image)]
+    def _show(self, looks: Sequence[Look], contents: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Failure]]:
+        """Encodings of the looks' images, and those images that cannot be shown, with the reason."""
+        encodings: dict[str, Any] = {}
         failed: dict[str, Failure] = {}
-        pictures: dict[str, Image] = {}
-        with ThreadPoolExecutor(READERS) as readers:
-            for image, reading in [(image, readers.submit(self._images.open, image)) for image in missing]:
-                try:
-                    pictures[image] = reading.result()
-                except ImageError as error:
-                    failed[image] = Failure(error.kind, str(error))
-        if pictures:
-            self._encode(pictures)
-        return failed
+        for image in dict.fromkeys(look.image for look in looks):
+            seen = self._seen.get(image)
+            encodings[image] = None if seen is None else seen.encoding
+        if missing := [image for image, encoding in encodings.items() if encoding is None]:
+            hashes, prepared = {}, {}
+            with ThreadPoolExecutor(READERS) as readers:
+                for image, reading in [(image, readers.submit(self._read, image)) for image in missing]:
+                    try:
+                        hashes[image], prepared[image] = reading.result()
+                    except ImageError as error:
+                        failed[image] = Failure(error.kind, str(error))
+                    else:
+                        if contents.get(image, hashes[image]) != hashes[image]:
+                            del prepared[image]
+                            failed[image] = Failure("changed_image", f"{image}: has become another image just now")
+            for image, encoding in zip(prepared, self._encoded(prepared) if prepared else [], strict=True):
+                self._seen.put(image, _Seen(hashes[image], encoding))
+                encodings[image] = encoding
+        return encodings, failed
+
+    def _read(self, image: str) -> tuple[str, Any]:
+        content = self._images.read(image)
+        return _sha256(content), self._prepared(decoded(image, content))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

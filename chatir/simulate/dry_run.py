@@ -47,7 +47,7 @@ def dry_run(
     """What `simulate` would have to do, given the same; a run that exists is continued. Nobody is called.
 
     Tokens are about four characters each, and rounds to come are taken to be of middling length. Raises
-    InputError as `simulate` does, but does not ask for keys.
+    InputError as `simulate` does, but asks for no keys and looks for no images.
     """
     check_settings(out, rounds=rounds, seed=seed, ask_again=ask_again)
     players = players_of(questioner, answerer)

@@ -80,6 +80,7 @@ class Loop:
         dearest = {role: run_file.dearest(role) for role in players}
         self._budget = Budget(cost_limit, players, self._arguments, lambda: progress.cost or 0.0, dearest)
         self._window = max(WINDOW, 4 * sum(p.batch_size * p.concurrency for p in players.values()))
+        self._looks = any(player.needs_images for player in players.values())
         self._known = sum(run_file.states().values())
         self._inbox: SimpleQueue[Done[Play] | None] = SimpleQueue()
         self._in_flight = 0
@@ -243,7 +244,7 @@ class Loop:
             batch_size=player.batch_size,
             concurrency=player.concurrency,
             # Few images in play, so that a player need not read them again: the first targets first.
-            order=(lambda play: play.position) if player.needs_images else (lambda play: 0),
+            order=(lambda play: play.position) if self._looks else (lambda play: 0),
             close=player.close,
         )
 

@@ -229,6 +229,11 @@ class RunFile:
         )
         return list({row[0]: FailedDialog(*row[:6]) for row in rows}.values())
 
+    def has_ended(self, position: int) -> bool:
+        """Whether the dialog at a position ended well."""
+        found = next(self._rows("SELECT state FROM dialogs WHERE position = ?", position), None)
+        return found is not None and found[0] in ("done", "stopped")
+
     def states(self) -> dict[State, int]:
         """Dialogs by state."""
         return dict(self._rows("SELECT state, count(*) FROM dialogs GROUP BY state"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from chatir.dialog import Dialog
@@ -13,7 +13,7 @@ from chatir.dialogue_json import dump_dialogs
 from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunError
 from chatir.files import atomic_writer
 from chatir.simulate.loop import Loop
-from chatir.simulate.opening import check_export, file_sha256, open_run
+from chatir.simulate.opening import check_export, existing_run, file_sha256, open_run
 from chatir.simulate.progress import Progress
 from chatir.simulate.provenance import provenance
 from chatir.simulate.run_file import RunFile
@@ -77,8 +77,8 @@ def simulate(
         looked_at = any(player.needs_images for player in players.values())
         there = ImagesThere(Path(images)) if images is not None and looked_at else None
         total = check_all_targets(targets, rounds, checks if there is None else [*checks, there.check])
-        if there is not None and (told := there.told()):
-            note(told)
+        if there is not None:
+            _tell_of_images(there, None if fresh else existing_run(out, config, targets), note)
     run = open_run(out, config, None if total is None else targets, fresh=fresh)
     try:
         run.start_session(provenance())
@@ -110,6 +110,12 @@ def simulate(
         raise InterruptedRunError(f"interrupted: {saved}; {goes_on}") from None
     finally:
         run.close()
+
+
+def _tell_of_images(there: ImagesThere, run: RunFile | None, note: Callable[[str], None]) -> None:
+    with nullcontext() if run is None else closing(run):
+        if (told := there.told(run)) is not None:
+            note(told)
 
 
 def _progress_so_far(run: RunFile, total: int | None, rounds: int) -> Progress:

@@ -8,6 +8,7 @@ from pathlib import Path
 from chatir.dialog import Dialog, Round, image_problem, text_problem
 from chatir.errors import InputError
 from chatir.simulate.player import plain_data
+from chatir.simulate.run_file import RunFile
 
 Check = Callable[[Dialog, int], None]
 
@@ -42,31 +43,40 @@ class ImagesThere:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._count = 0
-        self._missing: list[str] = []
+        self._missing: dict[int, str] = {}
 
     def check(self, target: Dialog, rounds: int) -> None:
-        """Note whether the image of a target is there."""
+        """Note whether the image of a target, the next one, is there."""
+        if not _is_file(self._root / target.image):
+            self._missing[self._count] = target.image
         self._count += 1
-        if not (self._root / target.image).is_file():
-            self._missing.append(target.image)
 
-    def told(self) -> str | None:
-        """A line about missing images, None if there are none. Raises InputError if none at all is there."""
-        if not self._missing:
+    def told(self, run: RunFile | None) -> str | None:
+        """A line about missing images of dialogs that the run has not yet played to the end, None if there are none.
+
+        Raises InputError if the folder holds no image at all, and one is needed.
+        """
+        needed = [image for position, image in self._missing.items() if run is None or not run.has_ended(position)]
+        if not needed:
             return None
-        first = self._missing[0]
+        first = needed[0]
         if len(self._missing) == self._count:
             meant = (
-                f"name --images {self._root.parent}"
-                if (self._root.parent / first).is_file()
-                else "name another --images"
+                f"name --images {self._root.parent}" if _is_file(self._root.parent / first) else "name another --images"
             )
             raise InputError(
                 f"{self._root}: holds none of the targets' images, {first} for one; {meant}, or 'chatir fetch images' "
                 "brings those of VisDial"
             )
-        lack = f"{len(self._missing)} of {self._count} images are missing in {self._root}, {first} for one"
+        lack = f"{len(needed)} of {self._count} images are missing in {self._root}, or are no files, {first} for one"
         return f"{lack}; their dialogs will fail"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, a folder that may not be looked into
+        return False
 
 
 def checked_targets(targets: Iterable[Dialog], rounds: int, checks: list[Check]) -> Iterator[Dialog]:

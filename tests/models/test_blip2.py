@@ -107,13 +107,13 @@ def test_what_is_said_hangs_on_the_image(folders: dict[str, Path], images: Path)
 def encoded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each image was encoded."""
     seen: Counter[str] = Counter()
-    encode = Blip2Model._encode
+    encode = Blip2Model._encoded
 
-    def watched(self: Blip2Model, pictures: Mapping[str, Image.Image]) -> None:
-        seen.update([*pictures])
-        encode(self, pictures)
+    def watched(self: Blip2Model, prepared: Mapping[str, Any]) -> Any:
+        seen.update([*prepared])
+        return encode(self, prepared)
 
-    monkeypatch.setattr(Blip2Model, "_encode", watched)
+    monkeypatch.setattr(Blip2Model, "_encoded", watched)
     return seen
 
 
@@ -134,7 +134,7 @@ def test_an_image_that_was_given_up_is_encoded_again_and_answered_alike(
     tight = made(folders["opt"], Context(images), batch_size=2, kept_images=1)
     assert [texts(tight.complete([look]))[0] for look in (*some, *some)] == roomy * 2
     assert set(encoded.values()) == {2}
-    assert len(tight._encoded) == 2  # a batch needs all of its images
+    assert len(tight._seen) == 2  # a batch needs all of its images
 
 
 def test_a_broken_image_fails_its_looks_only(folders: dict[str, Path], images: Path) -> None:
@@ -150,8 +150,10 @@ def test_a_broken_image_fails_its_looks_only(folders: dict[str, Path], images: P
 
 def test_a_text_that_names_the_image_token_is_just_a_text(folders: dict[str, Path], images: Path) -> None:
     for language in ("t5", "opt"):
-        (completion,) = made(folders[language], Context(images)).complete([Look("0.png", "is <image> <image> red?")])
-        assert completion.failure is None
+        model = made(folders[language], Context(images))
+        alone = texts(model.complete([Look("0.png", "is <image> <image> red?"), Look("0.png", "is red?")]))
+        assert alone[0] != alone[1]
+        assert texts(model.complete([*looks(5), Look("0.png", "is <image> <image> red?")]))[-1] == alone[0]
 
 
 def test_a_text_too_long_is_a_failure_of_its_own_and_t5_knows_none(folders: dict[str, Path], images: Path) -> None:
@@ -177,7 +179,7 @@ def test_tokens_are_counted_without_padding_and_a_cut_is_told(folders: dict[str,
     model = made(folders["opt"], Context(images), beams=1)
     some = looks(16)
     both = model.complete(some)
-    tokenizer = model._loaded.tokenizer
+    tokenizer = model._tokenizer
     assert [each.tokens_in for each in both] == [4 + len(tokenizer(look.text)["input_ids"]) for look in some]
     assert all(each.cut == (each.tokens_out == 10) for each in both if each.tokens_out)
     assert any(each.cut for each in both)
@@ -192,10 +194,10 @@ def test_where_the_memory_ends_fewer_are_done_at_once(
     model = made(folders["t5"], Context(images, progress=told.append), batch_size=16)
     completed = Blip2Model._completed
 
-    def bounded(self: Blip2Model, batch: list[Look]) -> list[Completion]:
+    def bounded(self: Blip2Model, batch: list[Look], encodings: list[Any]) -> list[Completion]:
         if len(batch) > 5:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return completed(self, batch)
+        return completed(self, batch, encodings)
 
     monkeypatch.setattr(Blip2Model, "_completed", bounded)
     assert texts(model.complete(some)) == wanted
@@ -228,7 +230,7 @@ def test_replies_are_cached_by_image_text_model_precision_and_decoding(
     again = made(folders["t5"], context)
     assert again.complete(some) == wanted
     assert not encoded
-    assert "_loaded" not in vars(again)  # not even the model was needed
+    assert "_model" not in vars(again)  # not even the model was needed
     for other in ({"beams": 1}, {"precision": "bf16"}, {"max_tokens": 3}, {"length_penalty": 0.5}):
         encoded.clear()
         made(folders["t5"], context, **other).complete(some[:1])
@@ -244,6 +246,7 @@ def test_replies_are_cached_by_image_text_model_precision_and_decoding(
     [
         (lambda folder: (folder / "processor_config.json").unlink(), "image processor cannot be loaded"),
         (lambda folder: (folder / "config.json").unlink(), "there is no config.json"),
+        (lambda folder: [file.unlink() for file in folder.glob("tokenizer*")], "tokenizer cannot be loaded"),
     ],
 )
 def test_a_folder_that_lacks_something_is_refused_at_once(
@@ -253,6 +256,11 @@ def test_a_folder_that_lacks_something_is_refused_at_once(
     spoil(folder)
     with pytest.raises(InputError, match=told):
         made(folder, Context())
+
+
+def test_4_bit_of_widths_that_it_cannot_cut_is_refused_on_a_cpu(folders: dict[str, Path]) -> None:
+    with pytest.raises(InputError, match="is too narrow for 4-bit on a CPU"):
+        made(folders["built-in"], Context(), precision="4bit")._model  # noqa: B018
 
 
 def test_another_kind_of_model_is_refused() -> None:
@@ -301,8 +309,8 @@ def test_8_bit_is_bitsandbytes_and_keeps_what_must_stay_precise(folders: dict[st
     import torch
     from bitsandbytes.nn import Linear8bitLt
 
-    model = made(folders["built-in"], Context(), precision="8bit")._loaded.model
-    plain = made(folders["built-in"], Context())._loaded.model
+    model = made(folders["built-in"], Context(), precision="8bit")._model
+    plain = made(folders["built-in"], Context())._model
     quantized = {name for name, module in model.named_modules() if isinstance(module, Linear8bitLt)}
     linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     kept = linear - quantized

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +19,7 @@ from PIL import Image
 from chatir.dialog import Failure
 from chatir.models.batches import AHEAD
 from chatir.models.completion import Completion
-from chatir.models.images import ImageFolder
+from chatir.models.images import ImageFolder, decoded
 from chatir.models.looks import LOSSES, READERS, Look, LookingModel, LostImagesError
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
@@ -35,7 +35,7 @@ class Mean(LookingModel):
 
     def __init__(self, context: Context, *, fits: int = 99, beams: int = 1, **options: int) -> None:
         self.beams, self.fits = beams, fits
-        self.at_hand: OrderedDict[str, Any] = OrderedDict()
+        self.given_up: list[str] = []
         self.encoded: list[list[str]] = []
         self.batches: list[list[str]] = []
         self.losses = 0
@@ -51,27 +51,25 @@ class Mean(LookingModel):
     def _overflow(self, text: str) -> str | None:
         return f"{len(text)} letters are too many" if len(text) > 40 else None
 
-    def _has(self, image: str) -> bool:
-        if image in self.at_hand:
-            self.at_hand.move_to_end(image)
-        return image in self.at_hand
+    def _prepared(self, picture: Image.Image) -> Any:
+        return picture.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
 
-    def _encode(self, images: Mapping[str, Image.Image]) -> None:
-        self.encoded.append([*images])
-        if len(images) > self.fits:
+    def _encoded(self, prepared: Mapping[str, Any]) -> list[Any]:
+        self.encoded.append([*prepared])
+        if len(prepared) > self.fits:
             raise MemoryError
-        for name, image in images.items():
-            self.at_hand[name] = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
-        while len(self.at_hand) > self._kept_images:
-            self.at_hand.popitem(last=False)
+        return [*prepared.values()]
 
-    def _completed(self, looks: Sequence[Look]) -> list[Completion]:
+    def _given_up(self, image: str) -> None:
+        self.given_up.append(image)
+
+    def _completed(self, looks: Sequence[Look], encodings: Sequence[Any]) -> list[Completion]:
         self.batches.append([look.text for look in looks])
         if self.losses:
             self.losses -= 1
-            self.at_hand.clear()
             raise LostImagesError
-        return [Completion(f"{look.text} {self.at_hand[look.image]}", tokens_in=len(look.text)) for look in looks]
+        pairs = zip(looks, encodings, strict=True)
+        return [Completion(f"{look.text} {seen}", tokens_in=len(look.text)) for look, seen in pairs]
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +97,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each image is opened."""
+    """How often each image is decoded."""
     seen: Counter[str] = Counter()
-    decode = ImageFolder.open
 
-    def watched(self: ImageFolder, image: str) -> Image.Image:
+    def watched(image: str, content: bytes) -> Image.Image:
         seen[image] += 1
-        return decode(self, image)
+        return decoded(image, content)
 
-    monkeypatch.setattr(ImageFolder, "open", watched)
+    monkeypatch.setattr("chatir.models.looks.decoded", watched)
     return seen
 
 
@@ -147,7 +144,7 @@ def test_every_look_gets_its_own_answer_whatever_the_batches_and_the_room(
     model = made(folder, batch_size=batch_size, kept_images=kept_images, fits=fits)
     for _ in range(2):
         assert texts(model.complete(asked)) == told(asked)
-    assert len(model.at_hand) <= max(kept_images, batch_size)
+    assert len(model._seen) <= max(kept_images, batch_size)
 
 
 def test_an_image_is_read_and_encoded_once_for_ten_questions(
@@ -183,14 +180,14 @@ def test_so_many_images_are_kept_and_never_less_than_a_batch(
     model = made(folder, batch_size=batch_size, kept_images=kept_images)
     for images in ("abcdefgh", "hgfedcba", "aceg"):
         assert texts(model.complete(looks(images))) == told(looks(images))
-        assert len(model.at_hand) == kept
+        assert len(model._seen) == kept
 
 
 def test_images_are_read_by_several_threads_and_no_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode, together, lock = ImageFolder.open, threading.Barrier(READERS, timeout=20), threading.Lock()
+    decode, together, lock = decoded, threading.Barrier(READERS, timeout=20), threading.Lock()
     reading, most = 0, 0
 
-    def watched(self: ImageFolder, image: str) -> Image.Image:
+    def watched(image: str, content: bytes) -> Image.Image:
         nonlocal reading, most
         with lock:
             reading += 1
@@ -199,9 +196,9 @@ def test_images_are_read_by_several_threads_and_no_more(folder: Path, monkeypatc
         time.sleep(0.05)  # one thread too many would come in meanwhile
         with lock:
             reading -= 1
-        return decode(self, image)
+        return decode(image, content)
 
-    monkeypatch.setattr(ImageFolder, "open", watched)
+    monkeypatch.setattr("chatir.models.looks.decoded", watched)
     asked = looks("abcdefgh"[: 2 * READERS])
     assert texts(made(folder, batch_size=8).complete(asked)) == told(asked)
     assert most == READERS

@@ -52,7 +52,7 @@ def test_those_that_are_alike_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("sees", [True, False])
-def test_a_player_that_sees_images_plays_the_first_targets_first(sees: bool, tmp_path: Any) -> None:
+def test_where_a_player_sees_images_the_first_targets_go_first(sees: bool, tmp_path: Any) -> None:
     """So that few images are in play at once: it need not read them again in each round."""
     from chatir import Dialog, Reply
     from chatir.simulate import simulate
@@ -82,4 +82,4 @@ def test_a_player_that_sees_images_plays_the_first_targets_first(sees: bool, tmp
     class At:
         position = 7
 
-    assert (lanes["Asks"].order(At()), lanes["Sees"].order(At())) == (0, 7 if sees else 0)
+    assert (lanes["Asks"].order(At()), lanes["Sees"].order(At())) == ((7, 7) if sees else (0, 0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -67,7 +66,7 @@ class LavisModel(LookingModel):
         self._plugin = _sha256(options.plugin) if options.plugin is not None else None
         self._worker = started(lavis_python(options.python), options.log)
         self._loaded = False
-        self._at_hand: OrderedDict[str, None] = OrderedDict()
+        self._drop: list[str] = []
         super().__init__(context, batch_size=options.batch_size, kept_images=options.kept_images)
 
     @property
@@ -101,7 +100,7 @@ class LavisModel(LookingModel):
 
     def check(self) -> None:
         """Raise InputError if LAVIS has no such model; nothing is loaded yet."""
-        self._prepared("check")
+        self._made_ready("check")
 
     def close(self) -> None:
         """End the worker."""
@@ -114,18 +113,15 @@ class LavisModel(LookingModel):
     def _overflow(self, text: str) -> str | None:
         return None  # of a T5, the positions are relative
 
-    def _has(self, image: str) -> bool:
-        if image not in self._at_hand:
-            return False
-        self._at_hand.move_to_end(image)
-        return True
+    def _batch(self, looks: list[Look], contents: Mapping[str, str]) -> list[Completion]:
+        return self._survived(looks, contents, TRIES)
 
-    def _batch(self, looks: list[Look], tries: int = TRIES) -> list[Completion]:
+    def _survived(self, looks: list[Look], contents: Mapping[str, str], tries: int) -> list[Completion]:
         """One batch, by a new worker if one dies. A look that no worker survives fails alone."""
         failure = None
         for _ in range(tries):
             try:
-                return super()._batch(looks)
+                return super()._batch(looks, contents)
             except WorkerDiedError as error:
                 self._progress(f"{error}; it is started again")
                 failure = Failure("worker_died", str(error))
@@ -134,21 +130,22 @@ class LavisModel(LookingModel):
                 break
         if len(looks) == 1:
             return [Completion(None, failure)]
-        return [self._batch([look], tries=1)[0] for look in looks]
+        return [self._survived([look], contents, 1)[0] for look in looks]
 
-    def _encode(self, images: Mapping[str, Image]) -> None:
-        over = max(len(self._at_hand) + len(images) - self._kept_images, 0)
-        drop = [image for image, _ in zip(self._at_hand, range(over), strict=False)]
-        shown = [
-            {"key": key, "width": image.width, "height": image.height, "rgb": _base64(image)}
-            for key, image in images.items()
-        ]
-        self._ask("encode", images=shown, drop=drop)
-        for image in drop:
-            del self._at_hand[image]
-        self._at_hand |= dict.fromkeys(images)
+    def _given_up(self, image: str) -> None:
+        self._drop.append(image)
 
-    def _completed(self, looks: Sequence[Look]) -> list[Completion]:
+    def _prepared(self, picture: Image) -> dict[str, Any]:
+        rgb = base64.b64encode(picture.tobytes()).decode("ascii")
+        return {"width": picture.width, "height": picture.height, "rgb": rgb}
+
+    def _encoded(self, prepared: Mapping[str, dict[str, Any]]) -> list[bool]:
+        """The encodings are in the worker: here, only that they are."""
+        self._ask("encode", images=[{"key": image, **shown} for image, shown in prepared.items()], drop=self._drop)
+        self._drop = []
+        return [True] * len(prepared)
+
+    def _completed(self, looks: Sequence[Look], encodings: Sequence[bool]) -> list[Completion]:
         options = self._options
         reply = self._ask(
             "answer",
@@ -158,8 +155,6 @@ class LavisModel(LookingModel):
             max_len=options.max_tokens,
             min_len=options.min_tokens + 1,  # of a T5, its start counts too
         )
-        for image in reply.get("missing", ()):
-            self._at_hand.pop(image, None)
         if "missing" in reply:
             raise LostImagesError(f"{self.title}: the worker lost images")
         return [Completion(answer.pop("text").strip(), **answer) for answer in reply["answers"]]
@@ -181,10 +176,10 @@ class LavisModel(LookingModel):
     def _load(self) -> None:
         precision = self._about["precision"]
         self._progress(f"loading {self.title} ({precision})")
-        self._prepared("load", precision=precision)
+        self._made_ready("load", precision=precision)
         self._loaded = True
 
-    def _prepared(self, operation: str, **request: Any) -> None:
+    def _made_ready(self, operation: str, **request: Any) -> None:
         """Have the worker check or load the model. Raises InputError if it cannot."""
         options = self._options
         plugin = str(options.plugin.resolve()) if options.plugin is not None else None
@@ -198,11 +193,8 @@ class LavisModel(LookingModel):
 
     def _forget(self) -> None:
         self._loaded = False
-        self._at_hand.clear()
-
-
-def _base64(image: Image) -> str:
-    return base64.b64encode(image.tobytes()).decode("ascii")
+        self._seen.clear()
+        self._drop = []
 
 
 def _sha256(plugin: Path) -> str:
