@@ -19,7 +19,3 @@ class Blip2Lavis(SightedModel):
 
     def __init__(self, options: Options, context: Context) -> None:
         super().__init__(options, LavisModel(options, context))
-
-    def ready(self) -> None:
-        """Raise InputError, before a run starts, if LAVIS has no such model."""
-        self.model.check()

@@ -40,8 +40,7 @@ def install(python: Path | None, fresh: bool) -> None:
     if known := made.versions if not fresh else None:
         note("LAVIS is installed already; --fresh makes its environment anew")
     else:
-        note(f"installing LAVIS in {made.folder}: some minutes, 2 GB of disk, more where torch comes with CUDA")
         with shown_progress(sys.stderr) as show:
-            known = make(python, show, fresh=fresh).versions
+            known = make(python, note, show, fresh=fresh).versions
     say("  ".join(f"{name} {version}" for name, version in (known or {}).items() if name != "cuda"))
     say(made.folder)

@@ -35,6 +35,10 @@ def reply(request: dict[str, object]) -> dict[str, object]:
     match request.pop("op"):
         case "about":
             return {"python": "3", "cuda": False, "lavis": "1.0.2", "torch": "2", "transformers": "4"}
+        case "check":
+            config = Path(__file__).with_suffix(".yaml")
+            config.touch()
+            return {"config": str(config)}
         case "load":
             if Path(__file__ + ".unloadable").exists():
                 sys.exit("no room to load it")

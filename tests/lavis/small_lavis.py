@@ -1,6 +1,6 @@
 """A plugin for the LAVIS worker: the built-in small BLIP-2 as a Blip2T5 of LAVIS, from the folder that it stands in.
 
-The folder is what `converted.py` writes: `weights.pth`, `model.yaml`, `qformer.json` and `t5/`.
+The folder is what `converted.py` writes: `weights.pth`, `model.yaml`, `sizes.json` and `t5/`.
 """
 
 from __future__ import annotations

@@ -93,6 +93,17 @@ def test_a_pip_that_fails_is_one_line_and_what_it_leaves_is_no_environment(
     assert "'chatir lavis install' makes it anew" in err
 
 
+def test_somebody_elses_environment_in_that_place_is_left_alone(typed: Typed, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "lavis"
+    folder.mkdir(parents=True)
+    for name in ("pyvenv.cfg", "mine.txt"):
+        (folder / name).touch()
+    code, _, err = typed("lavis", "install")
+    assert code == 2
+    assert told(err) == f"chatir: {folder}: is there and is no environment that chatir made; move it away"
+    assert (folder / "mine.txt").exists()
+
+
 PLAYED = ("simulate", "--questioner", "human", "--answerer", "blip2-lavis")
 
 

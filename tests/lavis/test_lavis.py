@@ -283,9 +283,10 @@ def loader(lavis: Path, plugin: Path) -> Iterator[Callable[..., None]]:
     ("options", "problem"),
     [
         (["python={lavis}", "plugin={broken}"], "plugin {broken}: NameError: name 'registry' is not defined"),
+        (["python={lavis}", "plugin={leaving}"], "plugin {leaving}: SystemExit: 3"),
         (["python={lacking}"], "the package timm cannot be imported by Python 3"),
         (["python={chatir}"], "the package salesforce-lavis is not installed for Python 3"),
-        (["python=/bin/false"], "the LAVIS worker ended with exit code 1"),
+        (["python=/bin/false"], "python=/bin/false: the LAVIS worker ended with exit code 1"),
     ],
 )
 def test_a_user_reads_one_line(
@@ -298,7 +299,9 @@ def test_a_user_reads_one_line(
     lacking.write_text(f'#!/bin/sh\nexec {lavis} -c "{code}" "$@"\n')
     lacking.chmod(0o755)
     broken.write_text("registry.register_model('x')\n")
-    names = {"lavis": lavis, "lacking": lacking, "broken": broken, "chatir": sys.executable}
+    leaving = tmp_path / "leaving.py"
+    leaving.write_text("exit(3)\n")
+    names = {"leaving": leaving, "lavis": lavis, "lacking": lacking, "broken": broken, "chatir": sys.executable}
     command = [*PLAYED, "--targets", str(scenes / "targets.json"), "--images", str(scenes), "--limit", "1"]
     command += [part for option in options for part in ("-a", option.format(**names))]
     assert run(command) == 2

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from chatir.errors import InputError
-from chatir.models.lavis import model, worker_process
+from chatir.errors import InputError, StoppedRunError
+from chatir.models.lavis import model, worker, worker_process
 from chatir.models.lavis.model import LavisModel, LavisOptions
+from chatir.models.lavis.model_files import config_sha256
 from chatir.models.looks import Look
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
@@ -64,7 +65,7 @@ def test_an_image_is_sent_once_and_every_text_as_it_is(played: Played) -> None:
     for _ in range(2):
         answers = player.complete([Look("a.png", "a {0}?"), Look("a.png", "b?"), Look("b.png", "c {?")])
         assert [each.text for each in answers] == ["a.png a {0}?", "a.png b?", "b.png c {?"]
-    assert played.asked == ["about 0", "load fp32", "encode 2", "answer 3", "answer 3"]
+    assert played.asked == ["about 0", "check 0", "load fp32", "encode 2", "answer 3", "answer 3"]
     assert played.told == ["loading LAVIS's blip2_t5/pretrain_flant5xxl (fp32)"]
 
 
@@ -94,7 +95,7 @@ def test_the_image_used_longest_ago_goes_first_and_a_batch_always_has_room(playe
 def test_a_worker_that_lost_images_is_shown_them_again(played: Played) -> None:
     player = played.model()
     assert [each.text for each in player.complete(looks("forget", "x"))] == ["a.png forget", "b.png x"]
-    assert played.asked[2:] == ["encode 2", "answer 2", "encode 2", "answer 2"]
+    assert played.asked[3:] == ["encode 2", "answer 2", "encode 2", "answer 2"]
 
 
 def test_a_look_that_no_worker_survives_fails_alone(played: Played) -> None:
@@ -149,7 +150,16 @@ def test_a_closed_model_starts_anew(played: Played) -> None:
     player.complete(looks("one"))
     player.close()
     assert [each.text for each in player.complete(looks("one"))] == ["a.png one"]
-    assert played.asked == ["about 0", "load fp32", "encode 1", "answer 1", "load fp32", "encode 1", "answer 1"]
+    assert played.asked == [
+        "about 0",
+        "check 0",
+        "load fp32",
+        "encode 1",
+        "answer 1",
+        "load fp32",
+        "encode 1",
+        "answer 1",
+    ]
 
 
 def test_a_worker_that_dies_as_it_loads_stops_the_run(played: Played) -> None:
@@ -168,9 +178,15 @@ def test_identity_names_all_that_fixes_an_answer_and_needs_no_model(played: Play
     plugin.write_text("pass\n")
     options: dict[str, Any] = {"name": "n", "model_type": "t", "plugin": plugin}
     identity = played.model(**options).identity
-    sha256 = hashlib.sha256(b"pass\n").hexdigest()
+    plugged, configured = (hashlib.sha256(content).hexdigest() for content in (b"pass\n", b""))
     assert identity == {
-        "model": {"id": "n/t", "lavis": "1.0.2", "precision": "fp32", "plugin": sha256},
+        "model": {
+            "id": "n/t",
+            "sha256": configured,
+            "lavis": "1.0.2",
+            "precision": "fp32",
+            "plugin": plugged,
+        },
         "beams": 5,
         "length_penalty": -1.0,
         "max_tokens": 10,
@@ -220,3 +236,69 @@ def test_what_cannot_be_is_refused_before_a_run(played: Played, options: dict[st
     with pytest.raises(InputError) as told:
         LavisModel(LavisOptions(**{"python": Path(sys.executable)} | options), Context(played.folder))
     assert str(told.value).startswith(problem)
+
+
+def test_workers_that_all_die_stop_the_run_and_one_answer_between_them_does_not(played: Played) -> None:
+    model = played.model()
+    bad = looks("die", "die again", "die too")
+    for _ in range(2):
+        assert [each.text for each in model.complete([*bad, Look("d.png", "how are you?")])][:3] == [None] * 3
+    model.complete(looks("fine"))
+    model.complete(bad)
+    with pytest.raises(StoppedRunError, match="7 LAVIS workers in a row ended without an answer, the last one: the LA"):
+        model.complete(bad)
+
+
+def test_what_a_configuration_names_counts_with_its_content(tmp_path: Path) -> None:
+    weights, folder, config = tmp_path / "w.pth", tmp_path / "t5", tmp_path / "model.yaml"
+    folder.mkdir()
+    weights.write_bytes(b"1")
+    (folder / "config.json").write_text("{}")
+    config.write_text(
+        f"model: {{pretrained: {weights}, deep: [{{t5_model: {folder}}}], url: 'https://a.b/c.pth', n: 3}}"
+    )
+    before = config_sha256(config)
+    assert config_sha256(config) == before
+    for change in (
+        lambda: weights.write_bytes(b"2"),
+        lambda: (folder / "config.json").write_text("[]"),
+        lambda: config.write_text(config.read_text().replace("a.b", "b.a")),
+    ):
+        change()
+        assert config_sha256(config) != before
+        before = config_sha256(config)
+    config.write_text("a: [")
+    with pytest.raises(InputError, match="the model's configuration cannot be read"):
+        config_sha256(config)
+
+
+def test_many_bytes_of_images_are_sent_in_parts(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "PART_BYTES", 50)  # an image has 24
+    assert [each.text for each in played.model().complete(looks(*"12345"))] == [
+        f"{name}.png {text}" for name, text in zip("abcde", "12345", strict=True)
+    ]
+    assert [line for line in played.asked if line.startswith("encode")] == ["encode 2", "encode 2", "encode 1"]
+
+
+@pytest.mark.parametrize(
+    ("gives", "wanted"),
+    [
+        (["a", "b"], ["a", "b"]),
+        ((["a", "b"], ["a caption"], [[0.5]]), ["a", "b"]),  # as pnp_vqa's
+        (["a"], None),
+        ([["a"], ["b"]], None),
+    ],
+)
+def test_what_another_model_gives_is_answers_or_an_error(gives: Any, wanted: list[str] | None) -> None:
+    class Model:
+        def predict_answers(self, samples: dict[str, Any], num_beams: int) -> Any:
+            assert num_beams == 5
+            return gives
+
+    decoding = {"num_beams": 5, "max_len": 10}
+    if wanted is None:
+        with pytest.raises(worker.WorkerError, match="gave no 2 answers"):
+            worker.Whole(Model()).answer(None, ["1", "2"], decoding)
+    else:
+        answers = worker.Whole(Model()).answer(None, ["1", "2"], decoding)
+        assert [answer["text"] for answer in answers] == wanted

@@ -83,10 +83,13 @@ def lavis_python(python: Path | None = None) -> Path:
     return made.python
 
 
-def install(python: Path | None, show: Callable[[object], None], *, fresh: bool = False) -> Environment:
+def install(
+    python: Path | None, tell: Callable[[str], None], show: Callable[[object], None], *, fresh: bool = False
+) -> Environment:
     """Make LAVIS's environment, unless it is there; `fresh` makes it anew all the same.
 
-    python: to make it of; by default the one at work or one on the PATH. show: called with what goes on.
+    python: to make it of; by default the one at work or one on the PATH. tell: called with a line before it begins.
+    show: called with what goes on.
     Raises InputError if it cannot be made.
     """
     made = environment()
@@ -95,6 +98,7 @@ def install(python: Path | None, show: Callable[[object], None], *, fresh: bool 
             return made
         base = _base_python(python)
         _clear(made.folder)
+        tell(f"installing LAVIS in {made.folder}: some minutes, 2 GB of disk, more where torch comes with CUDA")
         made.folder.mkdir(parents=True)
         pip: list[str | Path] = [made.python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         _run([base, "-m", "venv", made.folder], made, show)
@@ -152,9 +156,8 @@ def _clear(folder: Path) -> None:
     """Remove an environment, whole or half-made. Raises InputError for a folder that is none."""
     if not folder.exists():
         return
-    if not folder.is_dir() or (
-        {each.name for each in folder.iterdir()} - {LOG} and not (folder / "pyvenv.cfg").is_file()
-    ):
+    names = {each.name for each in folder.iterdir()} if folder.is_dir() else {"a file"}
+    if names and not names & {LOG, STAMP}:
         raise InputError(f"{folder}: is there and is no environment that chatir made; move it away")
     try:
         shutil.rmtree(folder)
@@ -164,7 +167,7 @@ def _clear(folder: Path) -> None:
 
 def _run(command: Sequence[str | Path], made: Environment, show: Callable[[object], None]) -> None:
     """Run a step, what it says into the log. Raises InputError with its last word if it fails."""
-    surroundings = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     said = ""
     with made.log.open("a", encoding="utf-8") as log:
         process = subprocess.Popen(

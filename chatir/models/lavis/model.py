@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from chatir.dialog import Failure
-from chatir.errors import InputError
+from chatir.errors import InputError, StoppedRunError
 from chatir.files import os_error
 from chatir.models.blip2 import AnswerDecoding
 from chatir.models.completion import Completion
 from chatir.models.lavis.environment import lavis_python
+from chatir.models.lavis.model_files import config_sha256
 from chatir.models.lavis.worker_process import WorkerDiedError, WorkerError, started, told
 from chatir.models.looks import Look, LookingModel, LostImagesError
 from chatir.plugins import Context
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 TRIES = 3
 """Times that a batch may end the worker before its looks are tried one at a time."""
+DEATHS = 2 * TRIES + 1
+"""Workers that end one after the other, with no answer between them, that mean that no worker will do."""
+START_SECONDS = 300.0
+"""How long the imports, and a plugin, may take."""
+PART_BYTES = 32 * 2**20
+"""Of images that are sent at once, unless one is larger."""
 
 
 class LavisOptions(AnswerDecoding):
@@ -48,7 +55,7 @@ class LavisOptions(AnswerDecoding):
     python: Path | None = None
     batch_size: int = Field(default=16, ge=1)
     kept_images: int = Field(default=1024, ge=1)
-    timeout: float = Field(default=600, gt=0)
+    timeout: float = Field(default=600, gt=0, le=604_800)
     log: Path | None = None
 
 
@@ -67,6 +74,7 @@ class LavisModel(LookingModel):
         self._worker = started(lavis_python(options.python), options.log)
         self._loaded = False
         self._drop: list[str] = []
+        self._deaths = 0
         super().__init__(context, batch_size=options.batch_size, kept_images=options.kept_images)
 
     @property
@@ -76,31 +84,40 @@ class LavisModel(LookingModel):
 
     @cached_property
     def _about(self) -> dict[str, Any]:
-        try:
-            about = self._worker.ask("about")
-        except (WorkerError, WorkerDiedError) as error:
-            raise told(error) from None
-        precision = self._options.precision
+        options = self._options
+        about, found = self._asked_first("about"), self._asked_first("check", **self._names)
+        precision = options.precision
         if precision == "fp16" and not about["cuda"]:
             raise InputError("precision=fp16 needs a CUDA device, and LAVIS's torch finds none; use fp32 or 8bit")
         if precision == "auto":
             precision = "8bit" if about["cuda"] else "fp32"
         return {
-            "id": f"{self._options.name}/{self._options.model_type}",
+            "id": f"{options.name}/{options.model_type}",
+            "sha256": config_sha256(Path(found["config"])),
             "lavis": about["lavis"],
             "precision": precision,
             "plugin": self._plugin,
         }
 
     @property
+    def _names(self) -> dict[str, Any]:
+        """What the worker needs to find the model."""
+        plugin = self._options.plugin
+        path = None if plugin is None else str(plugin.resolve())
+        return {"name": self._options.name, "model_type": self._options.model_type, "plugin": path}
+
+    def _asked_first(self, operation: str, **request: Any) -> dict[str, Any]:
+        """What the worker tells before any model is loaded. Raises InputError if it cannot."""
+        try:
+            return self._worker.ask(operation, START_SECONDS, **request)
+        except (WorkerError, WorkerDiedError) as error:
+            raise told(error, self._options.python) from None
+
+    @property
     def identity(self) -> dict[str, Any]:
         """The model, what runs it, and how it searches for an answer. The first call asks the worker."""
         decoding = {name: getattr(self._options, name) for name in AnswerDecoding.model_fields}
         return {"model": dict(self._about), **decoding}
-
-    def check(self) -> None:
-        """Raise InputError if LAVIS has no such model; nothing is loaded yet."""
-        self._made_ready("check")
 
     def close(self) -> None:
         """End the worker."""
@@ -121,13 +138,20 @@ class LavisModel(LookingModel):
         failure = None
         for _ in range(tries):
             try:
-                return super()._batch(looks, contents)
+                completions = super()._batch(looks, contents)
             except WorkerDiedError as error:
+                self._deaths += 1
+                if self._deaths == DEATHS:
+                    told = f"{DEATHS} LAVIS workers in a row ended without an answer, the last one: {error}"
+                    raise StoppedRunError(f"{told} (log=FILE keeps what they say)") from None
                 self._progress(f"{error}; it is started again")
                 failure = Failure("worker_died", str(error))
             except WorkerError as error:
                 failure = Failure("model_failed", str(error))
                 break
+            else:
+                self._deaths = 0
+                return completions
         if len(looks) == 1:
             return [Completion(None, failure)]
         return [self._survived([look], contents, 1)[0] for look in looks]
@@ -141,8 +165,9 @@ class LavisModel(LookingModel):
 
     def _encoded(self, prepared: Mapping[str, dict[str, Any]]) -> list[bool]:
         """The encodings are in the worker: here, only that they are."""
-        self._ask("encode", images=[{"key": image, **shown} for image, shown in prepared.items()], drop=self._drop)
-        self._drop = []
+        for some in _in_parts(prepared):
+            self._ask("encode", images=some, drop=self._drop)
+            self._drop = []
         return [True] * len(prepared)
 
     def _completed(self, looks: Sequence[Look], encodings: Sequence[bool]) -> list[Completion]:
@@ -176,25 +201,32 @@ class LavisModel(LookingModel):
     def _load(self) -> None:
         precision = self._about["precision"]
         self._progress(f"loading {self.title} ({precision})")
-        self._made_ready("load", precision=precision)
-        self._loaded = True
-
-    def _made_ready(self, operation: str, **request: Any) -> None:
-        """Have the worker check or load the model. Raises InputError if it cannot."""
-        options = self._options
-        plugin = str(options.plugin.resolve()) if options.plugin is not None else None
         try:
-            self._worker.ask(operation, name=options.name, model_type=options.model_type, plugin=plugin, **request)
+            self._worker.ask("load", precision=precision, **self._names)
         except WorkerError as error:
-            raise told(error) from None
+            raise told(error, self._options.python) from None
         except WorkerDiedError as error:
             self._forget()
             raise InputError(f"{self.title} cannot be loaded: {error}") from None
+        self._loaded = True
 
     def _forget(self) -> None:
         self._loaded = False
         self._seen.clear()
         self._drop = []
+
+
+def _in_parts(prepared: Mapping[str, dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Images as they are sent, not too many bytes at once."""
+    part: list[dict[str, Any]] = []
+    size = 0
+    for image, shown in prepared.items():
+        if part and size + len(shown["rgb"]) > PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append({"key": image, **shown})
+        size += len(shown["rgb"])
+    yield part
 
 
 def _sha256(plugin: Path) -> str:

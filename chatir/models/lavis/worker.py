@@ -6,7 +6,7 @@ A request is `{"op": ..., ...}`; its reply is what the operation gives, or `{"er
 
     about                                               {"lavis", "torch", "transformers", "python", "cuda"}: versions
     imports                                             {}: LAVIS can be imported
-    check   name, model_type, plugin                    {}: there is such a model, and it answers free questions
+    check   name, model_type, plugin                    {"config"}: its file, where the model answers free questions
     load    the same, and precision                     {"device"}
     encode  images: [{key, width, height, rgb}], drop   {}: of `rgb`, base64; encoded once and kept, those of `drop` not
     answer  items: [{key, text}], num_beams, ...        {"answers": [{text, ...}], "seconds"} or {"missing": [key]}
@@ -27,6 +27,7 @@ import threading
 import time
 import traceback
 import warnings
+from importlib import metadata
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,10 @@ class Whole:
         if not any(each.kind is each.VAR_KEYWORD for each in takes.values()):
             wanted = {name: value for name, value in wanted.items() if name in takes}
         answers = self.model.predict_answers({"image": seen, "text_input": list(texts)}, **wanted)
-        return [{"text": str(text)} for text in answers]
+        answers = answers[0] if isinstance(answers, tuple) else answers  # of some, captions follow
+        if len(answers) != len(texts) or not all(isinstance(text, str) for text in answers):
+            raise WorkerError("failed", f"predict_answers gave no {len(texts)} answers")
+        return [{"text": text} for text in answers]
 
 
 class Worker:
@@ -129,13 +133,8 @@ class Worker:
         """What is installed."""
         with _told_imports():
             import torch
-        return {
-            "python": sys.version.split()[0],
-            "cuda": torch.cuda.is_available(),
-            "lavis": _version("salesforce-lavis"),
-            "torch": torch.__version__,
-            "transformers": _version("transformers"),
-        }
+        known = {"python": sys.version.split()[0], "cuda": torch.cuda.is_available(), "torch": torch.__version__}
+        return {**known, "lavis": _version("salesforce-lavis"), "transformers": _version("transformers")}
 
     def imports(self) -> dict[str, Any]:
         """Import LAVIS and all that it needs."""
@@ -150,8 +149,7 @@ class Worker:
         if plugin is not None and not self._plugged:
             _run_plugin(plugin)
             self._plugged = True
-        _check_model(name, model_type)
-        return {}
+        return {"config": str(_checked_model(name, model_type).default_config_path(model_type))}
 
     def load(self, name: str, model_type: str, precision: str, plugin: str | None) -> dict[str, Any]:
         """Load a model as LAVIS does, and what prepares its images."""
@@ -160,8 +158,6 @@ class Worker:
         from lavis.models import Blip2T5, load_model_and_preprocess
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        if precision == "fp16" and device == "cpu":
-            raise WorkerError("load", "precision=fp16 needs a CUDA device; use fp32 or 8bit")
         # LAVIS turns what is loaded to "cpu" into fp32. "cpu:0", the same device, leaves the weights as they are:
         # those of a large T5 need half the memory until they are on the GPU, in 8-bit.
         first = {"fp16": device, "8bit": "cpu:0" if device == "cuda" else "cpu"}.get(precision, "cpu")
@@ -224,8 +220,8 @@ def to_8bit(language: Any) -> None:
             setattr(module, name, small)
 
 
-def _check_model(name: str, model_type: str) -> None:
-    """Refuse what LAVIS does not have or what answers no free questions, before anything is downloaded."""
+def _checked_model(name: str, model_type: str) -> Any:
+    """A model's class. What LAVIS does not have or what answers no free questions is refused before any download."""
     from lavis.common.registry import registry
 
     known = registry.mapping["model_name_mapping"]
@@ -237,6 +233,7 @@ def _check_model(name: str, model_type: str) -> None:
     types = known[name].PRETRAINED_MODEL_CONFIG_DICT
     if model_type not in types:
         raise WorkerError("load", f"LAVIS's {name} has no model_type {model_type!r}; it has: {', '.join(types)}")
+    return known[name]
 
 
 def _answers(kind: Any) -> bool:
@@ -251,7 +248,7 @@ def _answers(kind: Any) -> bool:
 def _run_plugin(path: str) -> None:
     try:
         SourceFileLoader("chatir_lavis_plugin", path).load_module()
-    except Exception as error:
+    except BaseException as error:  # it may call exit()
         traceback.print_exc()
         raise WorkerError("load", f"plugin {path}: {_first_line(error)}") from None
 
@@ -276,11 +273,9 @@ def _import_torchvision() -> None:
 
 
 def _version(distribution: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
-        return version(distribution)
-    except PackageNotFoundError:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
         raise WorkerError("import", f"the package {distribution} is not installed for {_python()}") from None
 
 
@@ -304,13 +299,15 @@ def _first_line(error: BaseException) -> str:
 
 
 def _memory_ended(error: BaseException) -> bool:
-    signs = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+    signs = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc_failed")
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)
 
 
-def _reply(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
-    operation = request.pop("op")
+def _reply(worker: Worker, line: bytes) -> dict[str, Any]:
+    operation = None
     try:
+        request = json.loads(line)
+        operation = request.pop("op")
         return {"result": getattr(worker, operation)(**request)}
     except WorkerError as error:
         told = {"kind": error.kind, "message": str(error)}
@@ -318,7 +315,7 @@ def _reply(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
         traceback.print_exc()
         kind = "out_of_memory" if _memory_ended(error) else "load" if operation == "load" else "failed"
         told = {"kind": kind, "message": _first_line(error)}
-    if told["kind"] == "out_of_memory":  # out of the except clause, whose traceback holds the tensors
+    if told["kind"] == "out_of_memory" and "torch" in sys.modules:  # here, where no traceback holds tensors
         gc.collect()
         sys.modules["torch"].cuda.empty_cache()
     return {"error": told}
@@ -341,7 +338,7 @@ def main() -> None:
     threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
     worker = Worker()
     while True:
-        reply = _reply(worker, json.loads(waiting.get()))
+        reply = _reply(worker, waiting.get())
         replies.write(json.dumps(reply).encode("ascii") + b"\n")
         replies.flush()
 

@@ -21,11 +21,11 @@ from chatir.files import os_error
 SCRIPT = Path(__file__).with_name("worker.py")
 END_SECONDS = 5.0
 """How long a process may take to end when it is told to."""
-GONE_SECONDS = 1.0
+GONE_SECONDS = 5.0
 """How long one whose pipe closed may take to be gone."""
 KEPT_LINES = 20
-FOREIGN = ("PYTHONPATH", "PYTHONHOME")
-"""Variables that would lead another Python to the packages of this one."""
+FOREIGN = "PYTHON"
+"""Variables that begin so are meant for the Python at work: they would lead another one to its packages, say."""
 
 log = logging.getLogger("chatir.lavis")
 
@@ -80,6 +80,7 @@ class WorkerProcess:
         finally:
             if timer is not None:
                 timer.cancel()
+                timer.join()  # it may have begun: this reply is late then, and not the next one
         if reply is None or late.is_set():
             raise self._died(f"gave no reply within {timeout:g} s" if late.is_set() else None)
         if "error" in reply:
@@ -96,7 +97,7 @@ class WorkerProcess:
         self._forget()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         written = self._open_log()
         try:
             process = subprocess.Popen(
@@ -104,7 +105,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=environment | {"PYTHONUTF8": "1"},
+                env=environment | {"PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"},
                 start_new_session=True,  # Ctrl-C is its parent's business
             )
         except OSError as error:
@@ -206,7 +207,11 @@ def started(python: Path, log_file: Path | None = None) -> WorkerProcess:
     return WorkerProcess([python, SCRIPT], log_file)
 
 
-def told(error: WorkerError | WorkerDiedError) -> InputError:
-    """Why a worker cannot be used at all, as one line for the user."""
-    mend = "; 'chatir lavis install --fresh' makes an environment that has all"
-    return InputError(f"{error}{mend if isinstance(error, WorkerError) and error.kind == 'import' else ''}")
+def told(error: WorkerError | WorkerDiedError, python: Path | None = None) -> InputError:
+    """Why a worker cannot be used at all, as one line for the user. python: the one that the user named."""
+    if isinstance(error, WorkerDiedError):
+        return InputError(f"{'' if python is None else f'python={python}: '}{error}")
+    mend = "'chatir lavis install --fresh' makes an environment that has all"
+    if python is not None:
+        mend = "'chatir lavis install' makes an environment that has all: leave out python="
+    return InputError(f"{error}; {mend}" if error.kind == "import" else str(error))
