@@ -17,7 +17,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """What is tried on a file's bytes; some of Pillow's other formats start programs."""
 
 
-# What it warns of, damaged EXIF data say, is told as an ImageError where it matters.
+# Of sizes, about which the limit above is stricter, and of damaged EXIF data, which turn nothing.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _TURNS = {

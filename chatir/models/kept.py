@@ -35,6 +35,10 @@ class Kept(Generic[Value]):
         while len(self._values) > self._most:
             self._gone(self._values.popitem(last=False)[0])
 
+    def drop(self, name: str) -> None:
+        """Keep this value no longer."""
+        self._values.pop(name, None)
+
     def clear(self) -> None:
         """Keep nothing."""
         self._values.clear()

@@ -73,9 +73,10 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
+        knows_words = bool(tokenizer("is it red?", add_special_tokens=False)["input_ids"])
     except Exception as error:  # transformers raises whatever its parsers meet
         raise InputError(f"model {model}: its tokenizer cannot be loaded: {_first_line(error)}") from None
-    if not tokenizer("is it red?", add_special_tokens=False)["input_ids"]:  # what transformers makes of no files at all
+    if not knows_words:  # what transformers makes of no files at all
         raise InputError(f"model {model}: its tokenizer cannot be loaded: it knows no words; are its files there?")
     return tokenizer
 
@@ -133,7 +134,7 @@ def load_model(
     except Exception as error:
         raise InputError(f"model {model}: cannot be loaded: {_first_line(error)}") from None
     if precision == "4bit" and (layer := _unfit_for_4bit(loaded)):
-        raise InputError(f"model {model}: {layer} is too narrow for 4-bit on a CPU (multiples of 64): use 8bit")
+        raise InputError(f"model {model}: bitsandbytes' 4-bit on this CPU does not take the sizes of {layer}: use 8bit")
     if lacking := sorted(told["missing_keys"]):  # transformers would make them up, and warn
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise InputError(f"model {model}: cannot be loaded: it lacks the weights {lacking[0]}{more}")
@@ -141,11 +142,14 @@ def load_model(
 
 
 def _unfit_for_4bit(model: Any) -> str | None:
-    """The layer whose rows bitsandbytes' 4-bit cannot cut into its blocks on a CPU, None if there is none."""
+    """A layer that bitsandbytes' 4-bit cannot pack for a CPU with AVX512-BF16, None if there is none."""
     from bitsandbytes.nn import Linear4bit  # type: ignore[attr-defined]
 
     for name, layer in model.named_modules():
-        if isinstance(layer, Linear4bit) and layer.in_features % 64 and layer.weight.device.type == "cpu":
+        packed = (
+            isinstance(layer, Linear4bit) and layer.weight.device.type == "cpu" and layer.support_avx512bf16_for_cpu
+        )
+        if packed and (layer.in_features % 64 or layer.out_features % 32):
             return str(name)
     return None
 

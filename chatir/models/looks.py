@@ -166,6 +166,7 @@ class LookingModel(ABC):
                     else:
                         if contents.get(image, hashes[image]) != hashes[image]:
                             del prepared[image]
+                            self._seen.drop(image)
                             failed[image] = Failure("changed_image", f"{image}: has become another image just now")
             for image, encoding in zip(prepared, self._encoded(prepared) if prepared else [], strict=True):
                 self._seen.put(image, _Seen(hashes[image], encoding))

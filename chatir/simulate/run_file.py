@@ -229,7 +229,7 @@ class RunFile:
         )
         return list({row[0]: FailedDialog(*row[:6]) for row in rows}.values())
 
-    def has_ended(self, position: int) -> bool:
+    def is_done(self, position: int) -> bool:
         """Whether the dialog at a position ended well."""
         found = next(self._rows("SELECT state FROM dialogs WHERE position = ?", position), None)
         return found is not None and found[0] in ("done", "stopped")

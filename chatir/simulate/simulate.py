@@ -77,7 +77,7 @@ def simulate(
         looked_at = any(player.needs_images for player in players.values())
         there = ImagesThere(Path(images)) if images is not None and looked_at else None
         total = check_all_targets(targets, rounds, checks if there is None else [*checks, there.check])
-        if there is not None:
+        if there is not None and there.any_missing:
             _tell_of_images(there, None if fresh else existing_run(out, config, targets), note)
     run = open_run(out, config, None if total is None else targets, fresh=fresh)
     try:

@@ -51,12 +51,17 @@ class ImagesThere:
             self._missing[self._count] = target.image
         self._count += 1
 
+    @property
+    def any_missing(self) -> bool:
+        """Whether some image is not there."""
+        return bool(self._missing)
+
     def told(self, run: RunFile | None) -> str | None:
         """A line about missing images of dialogs that the run has not yet played to the end, None if there are none.
 
         Raises InputError if the folder holds no image at all, and one is needed.
         """
-        needed = [image for position, image in self._missing.items() if run is None or not run.has_ended(position)]
+        needed = [image for position, image in self._missing.items() if run is None or not run.is_done(position)]
         if not needed:
             return None
         first = needed[0]
@@ -68,8 +73,8 @@ class ImagesThere:
                 f"{self._root}: holds none of the targets' images, {first} for one; {meant}, or 'chatir fetch images' "
                 "brings those of VisDial"
             )
-        lack = f"{len(needed)} of {self._count} images are missing in {self._root}, or are no files, {first} for one"
-        return f"{lack}; their dialogs will fail"
+        lack = f"the images of {len(needed)} of {self._count} targets are missing in {self._root}, or are no files"
+        return f"{lack}, {first} for one; their dialogs will fail"
 
 
 def _is_file(path: Path) -> bool:

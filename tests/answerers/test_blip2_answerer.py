@@ -111,7 +111,10 @@ def test_an_image_that_is_missing_is_told_before_anybody_is_asked(typed: Typed, 
     (scenes / "images/3-000004.png").unlink()
     code, _, err = typed()
     assert code == 1
-    told = "1 of 12 images are missing in scenes, or are no files, images/3-000004.png for one; their dialogs will fail"
+    told = (
+        "the images of 1 of 12 targets are missing in scenes, or are no files, images/3-000004.png for one; "
+        "their dialogs will fail"
+    )
     assert err.index(told) < err.index("loading")
     assert "missing_image" in err
 

@@ -82,7 +82,7 @@ def test_a_pip_that_fails_is_one_line_and_what_it_leaves_is_no_environment(
     line = told(err)
     assert (code, out) == (2, "")
     assert "LAVIS cannot be installed: No matching distribution found for annotated-doc==" in line
-    log = folder / "install.log"
+    log = folder / "chatir-install.log"
     assert str(log) in line
     assert "No matching distribution" in log.read_text()
     assert (folder / "pyvenv.cfg").is_file()
@@ -102,6 +102,23 @@ def test_somebody_elses_environment_in_that_place_is_left_alone(typed: Typed, tm
     assert code == 2
     assert told(err) == f"chatir: {folder}: is there and is no environment that chatir made; move it away"
     assert (folder / "mine.txt").exists()
+
+
+@pytest.mark.usefixtures("light")
+def test_a_removal_that_is_interrupted_leaves_no_ruin_that_counts_as_whole(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert typed("lavis", "install")[0] == 0
+
+    def interrupted(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(environments.shutil, "rmtree", interrupted)
+        assert typed("lavis", "install", "--fresh")[0] == 130
+    assert environments.environment().versions is None
+    assert typed("lavis", "install")[0] == 0
+    assert [path.name for path in (tmp_path / "data").iterdir() if path.is_dir()] == ["lavis"]
 
 
 PLAYED = ("simulate", "--questioner", "human", "--answerer", "blip2-lavis")

@@ -238,18 +238,43 @@ def test_what_cannot_be_is_refused_before_a_run(played: Played, options: dict[st
     assert str(told.value).startswith(problem)
 
 
-def test_workers_that_all_die_stop_the_run_and_one_answer_between_them_does_not(played: Played) -> None:
-    model = played.model()
+def test_workers_that_all_die_stop_the_run_and_one_answer_between_them_does_not(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "DEATHS", 7)
+    player = played.model(batch_size=3)
     bad = looks("die", "die again", "die too")
     for _ in range(2):
-        assert [each.text for each in model.complete([*bad, Look("d.png", "how are you?")])][:3] == [None] * 3
-    model.complete(looks("fine"))
-    model.complete(bad)
+        assert [each.text for each in player.complete([*bad, Look("d.png", "ah")])] == [None, None, None, "d.png ah"]
+    good, *lost = player.complete([Look("d.png", "a text that is long"), *bad, *bad, Look("e.png", "ah")])
+    assert good.text == "d.png a text that is long"
+    kinds = [each.failure.kind for each in lost if each.failure]
+    assert set(kinds) == {"worker_died", "stopped"}
     with pytest.raises(StoppedRunError, match="7 LAVIS workers in a row ended without an answer, the last one: the LA"):
-        model.complete(bad)
+        player.complete(bad)
+    assert player.complete(looks("fine"))[0].text == "a.png fine"
 
 
-def test_what_a_configuration_names_counts_with_its_content(tmp_path: Path) -> None:
+def test_a_request_that_was_interrupted_leaves_no_reply_for_the_next(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = played.model()
+    player.complete(looks("one"))
+    exchange = worker_process._exchange
+
+    def interrupted(process: Any, request: dict[str, Any]) -> None:
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker_process, "_exchange", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        player.complete(looks("first"))
+    monkeypatch.setattr(worker_process, "_exchange", exchange)
+    assert player.complete(looks("second"))[0].text == "a.png second"
+
+
+def test_what_a_configuration_names_counts_with_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, folder, config = tmp_path / "w.pth", tmp_path / "t5", tmp_path / "model.yaml"
     folder.mkdir()
     weights.write_bytes(b"1")
@@ -267,6 +292,11 @@ def test_what_a_configuration_names_counts_with_its_content(tmp_path: Path) -> N
         change()
         assert config_sha256(config) != before
         before = config_sha256(config)
+    monkeypatch.chdir(tmp_path)
+    config.write_text("pretrained: w.pth")
+    before = config_sha256(config)
+    weights.write_bytes(b"3")
+    assert config_sha256(config) != before
     config.write_text("a: [")
     with pytest.raises(InputError, match="the model's configuration cannot be read"):
         config_sha256(config)
@@ -286,6 +316,8 @@ def test_many_bytes_of_images_are_sent_in_parts(played: Played, monkeypatch: pyt
         (["a", "b"], ["a", "b"]),
         ((["a", "b"], ["a caption"], [[0.5]]), ["a", "b"]),  # as pnp_vqa's
         (["a"], None),
+        ("ab", None),
+        (("a", "b"), ["a", "b"]),
         ([["a"], ["b"]], None),
     ],
 )

@@ -92,6 +92,8 @@ def test_a_picture_that_changes_between_its_hash_and_its_opening_fails_its_look(
     assert changed.failure.kind == "changed_image"
     assert same == Completion(first, tokens_in=same.tokens_in, tokens_out=same.tokens_out)
     assert cache.models()[0].replies == 1
+    monkeypatch.undo()
+    assert said(model, ["a.png"]) == [second]  # which it stays to be
 
 
 def test_few_large_pictures_are_held_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from chatir.data import data_folder
 from chatir.errors import InputError
 from chatir.files import atomic_writer, os_error
-from chatir.models.lavis.worker_process import FOREIGN, WorkerDiedError, WorkerError, started, told
+from chatir.models.lavis.worker_process import FOREIGN, WorkerDiedError, WorkerError, lavis_worker, told
 
 PYTHONS = ((3, 11), (3, 10))
 """Versions of Python that LAVIS's packages and torch both know, the best one first."""
@@ -27,7 +27,7 @@ REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 ALONE = Path(__file__).with_name("requirements-no-deps.txt")
 STAMP = "chatir.json"
 """What is written last into an environment: it is whole."""
-LOG = "install.log"
+LOG = "chatir-install.log"
 STEPS = ("Collecting", "Processing", "Downloading", "Building", "Installing")
 """What pip says that tells how far it is."""
 MAKE = "'chatir lavis install' makes it"
@@ -61,7 +61,7 @@ class Environment:
 
 def environment() -> Environment:
     """LAVIS's environment, in the data folder; it need not exist."""
-    return Environment(data_folder() / "lavis")
+    return Environment((data_folder() / "lavis").resolve())
 
 
 def requirements_sha256() -> str:
@@ -99,7 +99,10 @@ def install(
         base = _base_python(python)
         _clear(made.folder)
         tell(f"installing LAVIS in {made.folder}: some minutes, 2 GB of disk, more where torch comes with CUDA")
-        made.folder.mkdir(parents=True)
+        try:
+            made.folder.mkdir(parents=True)
+        except OSError as error:
+            raise os_error(made.folder, error) from None
         pip: list[str | Path] = [made.python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         _run([base, "-m", "venv", made.folder], made, show)
         _run([*pip, "-r", REQUIREMENTS], made, show)
@@ -114,7 +117,7 @@ def install(
 
 def _tried(made: Environment) -> dict[str, Any]:
     """What a worker tells of the environment once it has imported LAVIS. Raises InputError if it cannot."""
-    with closing(started(made.python, made.log)) as worker:
+    with closing(lavis_worker(made.python, made.log)) as worker:
         try:
             worker.ask("imports")
             return worker.ask("about")
@@ -154,15 +157,22 @@ def _version_of(python: Path) -> tuple[int, int] | None:
 
 def _clear(folder: Path) -> None:
     """Remove an environment, whole or half-made. Raises InputError for a folder that is none."""
-    if not folder.exists():
-        return
-    names = {each.name for each in folder.iterdir()} if folder.is_dir() else {"a file"}
-    if names and not names & {LOG, STAMP}:
-        raise InputError(f"{folder}: is there and is no environment that chatir made; move it away")
+    old = folder.with_name(f".{folder.name}.old")
     try:
-        shutil.rmtree(folder)
+        if folder.exists():
+            names = {each.name for each in folder.iterdir()} if folder.is_dir() else {"a file"}
+            if names and not names & {LOG, STAMP}:
+                raise InputError(f"{folder}: is there and is no environment that chatir made; move it away")
+            _remove(old)
+            folder.rename(old)  # whatever interrupts the removal, no ruin stands in its place
+        _remove(old)
     except OSError as error:
         raise os_error(folder, error) from None
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _run(command: Sequence[str | Path], made: Environment, show: Callable[[object], None]) -> None:
@@ -209,6 +219,6 @@ def _alone(folder: Path) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise InputError(f"{folder}: another 'chatir lavis install' is at work there; wait for it") from None
         yield

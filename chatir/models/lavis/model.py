@@ -18,7 +18,7 @@ from chatir.models.blip2 import AnswerDecoding
 from chatir.models.completion import Completion
 from chatir.models.lavis.environment import lavis_python
 from chatir.models.lavis.model_files import config_sha256
-from chatir.models.lavis.worker_process import WorkerDiedError, WorkerError, started, told
+from chatir.models.lavis.worker_process import WorkerDiedError, WorkerError, lavis_worker, told
 from chatir.models.looks import Look, LookingModel, LostImagesError
 from chatir.plugins import Context
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TRIES = 3
 """Times that a batch may end the worker before its looks are tried one at a time."""
-DEATHS = 2 * TRIES + 1
+DEATHS = 20
 """Workers that end one after the other, with no answer between them, that mean that no worker will do."""
 START_SECONDS = 300.0
 """How long the imports, and a plugin, may take."""
@@ -71,10 +71,11 @@ class LavisModel(LookingModel):
     def __init__(self, options: LavisOptions, context: Context) -> None:
         self._options = options
         self._plugin = _sha256(options.plugin) if options.plugin is not None else None
-        self._worker = started(lavis_python(options.python), options.log)
+        self._worker = lavis_worker(lavis_python(options.python), options.log)
         self._loaded = False
         self._drop: list[str] = []
         self._deaths = 0
+        self._stop: StoppedRunError | None = None
         super().__init__(context, batch_size=options.batch_size, kept_images=options.kept_images)
 
     @property
@@ -123,12 +124,20 @@ class LavisModel(LookingModel):
         """End the worker."""
         self._worker.close()
         self._forget()
+        self._deaths, self._stop = 0, None
 
     def _length(self, text: str) -> int:
         return len(text)  # in characters: the tokenizer is in the worker
 
     def _overflow(self, text: str) -> str | None:
-        return None  # of a T5, the positions are relative
+        return None  # the tokenizer is in the worker; of a T5, the positions are relative
+
+    def complete(self, looks: Sequence[Look]) -> list[Completion]:
+        """As ever. Raises StoppedRunError after a call in which no worker would do; its good answers came back."""
+        if self._stop is not None:
+            stop, self._stop, self._deaths = self._stop, None, 0
+            raise stop
+        return super().complete(looks)
 
     def _batch(self, looks: list[Look], contents: Mapping[str, str]) -> list[Completion]:
         return self._survived(looks, contents, TRIES)
@@ -137,27 +146,36 @@ class LavisModel(LookingModel):
         """One batch, by a new worker if one dies. A look that no worker survives fails alone."""
         failure = None
         for _ in range(tries):
+            if self._stop is not None:
+                return [Completion(None, Failure("stopped", str(self._stop))) for _ in looks]
             try:
-                completions = super()._batch(looks, contents)
+                return super()._batch(looks, contents)
             except WorkerDiedError as error:
-                self._deaths += 1
-                if self._deaths == DEATHS:
-                    told = f"{DEATHS} LAVIS workers in a row ended without an answer, the last one: {error}"
-                    raise StoppedRunError(f"{told} (log=FILE keeps what they say)") from None
-                self._progress(f"{error}; it is started again")
-                failure = Failure("worker_died", str(error))
+                failure = self._buried(error)
             except WorkerError as error:
                 failure = Failure("model_failed", str(error))
+                if "CUDA error" in str(error):  # none but a new process gets over it
+                    self._worker.close()
+                    self._forget()
+                    self._buried(WorkerDiedError(str(error)))
                 break
-            else:
-                self._deaths = 0
-                return completions
         if len(looks) == 1:
             return [Completion(None, failure)]
         return [self._survived([look], contents, 1)[0] for look in looks]
 
+    def _buried(self, error: WorkerDiedError) -> Failure:
+        """Count a death, and stop where it is one too many."""
+        self._deaths += 1
+        if self._deaths >= DEATHS:
+            lost = f"{DEATHS} LAVIS workers in a row ended without an answer, the last one: {error}"
+            self._stop = StoppedRunError(f"{lost} (log=FILE keeps what they say)")
+        else:
+            self._progress(f"{error}; it is started again")
+        return Failure("worker_died", str(error))
+
     def _given_up(self, image: str) -> None:
-        self._drop.append(image)
+        if self._loaded:
+            self._drop.append(image)
 
     def _prepared(self, picture: Image) -> dict[str, Any]:
         rgb = base64.b64encode(picture.tobytes()).decode("ascii")
@@ -180,6 +198,7 @@ class LavisModel(LookingModel):
             max_len=options.max_tokens,
             min_len=options.min_tokens + 1,  # of a T5, its start counts too
         )
+        self._deaths = 0
         if "missing" in reply:
             raise LostImagesError(f"{self.title}: the worker lost images")
         return [Completion(answer.pop("text").strip(), **answer) for answer in reply["answers"]]
@@ -190,12 +209,12 @@ class LavisModel(LookingModel):
             if not self._loaded:
                 self._load()
             return self._worker.ask(operation, self._options.timeout, **request)
-        except WorkerDiedError:
-            self._forget()
-            raise
         except WorkerError as error:
             if error.kind == "out_of_memory":
                 raise MemoryError(str(error)) from None
+            raise
+        except BaseException:  # it died, or whoever asked does not wait: the worker is gone
+            self._forget()
             raise
 
     def _load(self) -> None:

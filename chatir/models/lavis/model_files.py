@@ -20,10 +20,10 @@ def config_sha256(config: Path) -> str:
         text = config.read_bytes()
         total.update(text)
         for name in sorted(set(_texts(yaml.safe_load(text)))):
-            path = Path(name)
-            if path.is_absolute() and path.is_dir():
+            path = Path(name)  # LAVIS takes a relative one from the working directory, as here
+            if "/" in name and path.is_dir():
                 total.update(folder_sha256(path).encode())
-            elif path.is_absolute() and path.is_file():
+            elif path.is_file():
                 with path.open("rb") as file:
                     total.update(hashlib.file_digest(file, "sha256").digest())
     except (OSError, yaml.YAMLError) as error:

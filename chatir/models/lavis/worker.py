@@ -116,8 +116,8 @@ class Whole:
         if not any(each.kind is each.VAR_KEYWORD for each in takes.values()):
             wanted = {name: value for name, value in wanted.items() if name in takes}
         answers = self.model.predict_answers({"image": seen, "text_input": list(texts)}, **wanted)
-        answers = answers[0] if isinstance(answers, tuple) else answers  # of some, captions follow
-        if len(answers) != len(texts) or not all(isinstance(text, str) for text in answers):
+        answers = answers[0] if isinstance(answers, tuple) and isinstance(answers[0], list) else answers
+        if isinstance(answers, str) or list(map(type, answers)) != [str] * len(texts):
             raise WorkerError("failed", f"predict_answers gave no {len(texts)} answers")
         return [{"text": text} for text in answers]
 

@@ -77,6 +77,9 @@ class WorkerProcess:
             timer.start()
         try:
             reply = _exchange(process, {"op": operation, **request})
+        except BaseException:  # the reply to this request must not be taken for that to the next one
+            self._forget()
+            raise
         finally:
             if timer is not None:
                 timer.cancel()
@@ -202,7 +205,7 @@ def _listen(process: subprocess.Popen[bytes], said: deque[str], written: IO[str]
             written.close()
 
 
-def started(python: Path, log_file: Path | None = None) -> WorkerProcess:
+def lavis_worker(python: Path, log_file: Path | None = None) -> WorkerProcess:
     """A LAVIS worker of some Python."""
     return WorkerProcess([python, SCRIPT], log_file)
 
