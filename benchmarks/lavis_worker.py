@@ -36,7 +36,7 @@ def measured(python: Path, folder: Path) -> dict[str, Any]:
     from lavis.converted import write_for_lavis
 
     from chatir.models.lavis.model import LavisModel, LavisOptions
-    from chatir.models.lavis.worker_process import started
+    from chatir.models.lavis.worker_process import lavis_worker
     from chatir.models.looks import Look
     from chatir.plugins import Context
     from chatir.scenes.folder import scene_dialogs, write_scenes
@@ -54,7 +54,7 @@ def measured(python: Path, folder: Path) -> dict[str, Any]:
         return LavisModel(LavisOptions(name=name, **small), Context(folder / "scenes"))
 
     figures: dict[str, Any] = {}
-    with closing(started(python)) as worker:
+    with closing(lavis_worker(python)) as worker:
         figures["seconds_to_imports"] = seconds(lambda: worker.ask("imports"))
         load = {"name": "small_blip2_t5", "model_type": "scenes", "precision": "fp32", "plugin": str(plugin)}
         figures["seconds_to_loaded"] = figures["seconds_to_imports"] + seconds(lambda: worker.ask("load", **load))

@@ -23,7 +23,7 @@ from lavis.test_worker_process import gone
 from chatir.cli import run
 from chatir.models.blip2 import Blip2Model, Blip2Options
 from chatir.models.lavis.model import LavisModel, LavisOptions
-from chatir.models.lavis.worker_process import SCRIPT, WorkerError, started
+from chatir.models.lavis.worker_process import SCRIPT, WorkerError, lavis_worker
 from chatir.models.looks import Look
 from chatir.plugins import Context
 from chatir.scenes.checkpoints import checkpoints
@@ -268,7 +268,7 @@ def test_what_lavis_does_not_have_is_one_line(
 @pytest.fixture(scope="module")
 def loader(lavis: Path, plugin: Path) -> Iterator[Callable[..., None]]:
     """Loads models, one after the other, in one worker."""
-    with closing(started(lavis)) as worker:
+    with closing(lavis_worker(lavis)) as worker:
         worker.ask("load", name="small_blip2_t5", model_type="scenes", precision="fp32", plugin=str(plugin))
 
         def load(**options: str) -> None:
