@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = dict[str, str]
 Body = dict[str, Any] | str
+MOST_IN_A_ROW = 6
 
 
 @dataclass
@@ -275,11 +277,19 @@ def in_order(*replies: Fault | str | dict[str, Any]) -> Script:
 
 
 def mixed(share: float, seed: int, faults: Sequence[Fault] = RETRYABLE, answer: Script = question) -> Script:
-    """Gives a fault to a share of the requests. Seed and number of arrival decide: the same again, run for run."""
+    """Gives a fault to a share of the requests. Seed and number of arrival decide: the same again, run for run.
+
+    The same body has no more than `MOST_IN_A_ROW`: chance would now and then outlast all attempts of a client.
+    """
+    in_a_row: Counter[str] = Counter()
 
     def script(request: Request) -> Fault | str | dict[str, Any]:
-        dice = random.Random(f"{seed} {request.number}")
-        return dice.choice(faults) if dice.random() < share else answer(request)
+        dice, body = random.Random(f"{seed} {request.number}"), json.dumps(request.body)
+        if dice.random() >= share or (request.body is not None and in_a_row[body] == MOST_IN_A_ROW):
+            in_a_row[body] = 0
+            return answer(request)
+        in_a_row[body] += 1
+        return dice.choice(faults)
 
     return script
 

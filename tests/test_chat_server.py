@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from chat_server import RETRYABLE, ChatServer, Fault, Request, Script, fault, in_order, mixed
+from chat_server import MOST_IN_A_ROW, RETRYABLE, ChatServer, Fault, Request, Script, fault, in_order, mixed
 
 KEY = "sk-of-the-tests"
 MESSAGES = [{"role": "system", "content": "ask"}, {"role": "user", "content": "a dog and a cat"}]
@@ -240,6 +240,13 @@ def test_a_mix_has_its_share_of_faults_and_is_the_same_for_the_same_seed() -> No
     assert names(1) == names(1) != names(2)
     assert set(names(1)) == {each.name for each in RETRYABLE} | {None}
     assert 0.27 < sum(name is not None for name in names(1)) / 2000 < 0.33
+
+
+def test_a_mix_leaves_a_request_that_is_sent_again_and_again_some_hope() -> None:
+    script = mixed(0.9, 1)
+    replies = [script(Request(n, 0, "POST", "/", {}, {"model": "m"}, 1)) for n in range(200)]
+    runs = "".join("f" if isinstance(reply, Fault) else " " for reply in replies).split()
+    assert max(map(len, runs)) == MOST_IN_A_ROW
 
 
 def test_what_a_script_raises_is_raised_when_the_server_ends() -> None:
