@@ -14,10 +14,12 @@ import click
 from chatir import __version__
 from chatir.commands.cache import cache
 from chatir.commands.fetch import fetch
+from chatir.commands.index import index
 from chatir.commands.lavis import lavis
 from chatir.commands.lint import lint
 from chatir.commands.list import list_
 from chatir.commands.scenes import scenes
+from chatir.commands.score import score
 from chatir.commands.simulate import simulate
 from chatir.console import complain, tell
 from chatir.errors import ChatirError
@@ -69,5 +71,5 @@ def commands() -> None:
     """
 
 
-for command in (simulate, lint, list_, fetch, scenes, lavis, cache):
+for command in (simulate, index, score, lint, list_, fetch, scenes, lavis, cache):
     commands.add_command(command)

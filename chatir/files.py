@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 import json
 import os
@@ -72,6 +73,15 @@ def read_json(path: Path) -> Any:
     with open_text(path) as file:
         text = file.read()
     return parse_json(text, str(path))
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content. Raises InputError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise os_error(path, error) from None
 
 
 @contextmanager

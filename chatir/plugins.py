@@ -195,10 +195,17 @@ def describe_options(model: type[BaseModel] | None) -> str:
         return "none"
     parts = []
     for name, field in model.model_fields.items():
-        default = "" if field.is_required() else f"={'none' if field.default is None else field.default}"
+        default = "" if field.is_required() else f"={_value(field.default)}"
         parts.append(f"{name}{default} ({_type(field.annotation)})")
     further = ["..."] if model.model_config.get("extra") == "allow" else []
     return ", ".join(parts + further)
+
+
+def _value(default: Any) -> str:
+    """A default as a user types it; in quotes where it would not be seen, or not be one word."""
+    if isinstance(default, str) and default.split() != [default]:
+        return repr(default)
+    return "none" if default is None else str(default)
 
 
 def _type(annotation: Any) -> str:

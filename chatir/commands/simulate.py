@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatir.commands.arguments import FILE, name_failures, read_targets
+from chatir.commands.arguments import FILE, check_folder, name_failures, read_targets
+from chatir.commands.searching import Search, search_options
 from chatir.console import note, printable, say, shown_progress
 from chatir.errors import InputError
 
 if TYPE_CHECKING:
+    from chatir.simulate.summary import RunSummary
     from chatir.simulate.targets import Targets
 
 
@@ -57,7 +59,9 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
     metavar="TEMPLATE",
     help="Path of an image in VisDial JSON, which knows numbers only. [default: unlabeled2017/{image_id:012d}.jpg]",
 )
-@click.option("--images", type=FILE, metavar="DIR", help="Folder of the images, if a player looks at them.")
+@click.option(
+    "--images", type=FILE, metavar="DIR", help="Folder of the images, if a player or a retriever looks at them."
+)
 @click.option("--rounds", default=10, show_default=True, metavar="N", help="Rounds per dialog.")
 @click.option("--limit", type=int, metavar="N", help="Only the first N targets; it may grow from call to call.")
 @click.option(
@@ -95,6 +99,10 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
     "--cache", type=FILE, metavar="FILE", help="Keep replies of models here, and take from here what was asked before."
 )
 @click.option("--dry-run", is_flag=True, help="Print calls, estimated tokens and cost of each player, and call nobody.")
+@search_options(required=False)
+@click.option(
+    "--stop-on-hit", type=int, metavar="K", help="Stop a dialog once the retriever ranks its target K or better."
+)
 def simulate(
     questioner: str,
     answerer: str,
@@ -109,12 +117,18 @@ def simulate(
     cache: Path | None,
     dry_run: bool,
     cost_limit: float | None,
+    retriever: str | None,
+    retriever_options: tuple[str, ...],
+    corpus: Path | None,
+    on_broken: str,
+    stop_on_hit: int | None,
     **settings: Any,
 ) -> None:
     """Let a questioner and an answerer talk about images.
 
     They hold a dialog about each target; the dialogs are written as dialogue JSON. The same command typed
     again goes on where it stopped, and retries the dialogs that failed. Every reply is saved as it comes.
+    With --retriever, the dialogs are scored when they are done, as 'chatir score' does.
 
     Exit codes: 0 done, 1 some dialogs failed (they are named), 2 wrong use or bad input (a rejected key too),
     3 stopped before the cost limit or by an exhausted quota, 130 interrupted; what came is always saved.
@@ -125,8 +139,14 @@ def simulate(
     from chatir.simulate.setting import players_of
 
     asks, answers = parse_options(questioner_options, "-q"), parse_options(answerer_options, "-a")
-    if images is not None and not images.is_dir():
-        raise InputError(f"--images {images}: is no folder")
+    check_folder(images)
+    search = None
+    if retriever is not None:
+        search = Search.of(retriever, retriever_options, corpus, images, on_broken)
+    elif retriever_options or corpus is not None or stop_on_hit is not None:
+        raise InputError("-r, --corpus and --stop-on-hit go with --retriever NAME; see 'chatir list retrievers'")
+    if dry_run and stop_on_hit is not None:
+        raise InputError("a dry run foresees no hits; without --stop-on-hit it tells the most that the run can take")
     with nullcontext() if cache is None or dry_run else closing(ReplyCache(cache)) as replies:
         context = Context(images or default_images(), replies, note)
         players = build("questioners", questioner, asks, context), build("answerers", answerer, answers, context)
@@ -137,21 +157,26 @@ def simulate(
         for file in files.values():
             if file.resolve() == read.path.resolve():
                 raise InputError(f"{file}: holds the targets; name another --out")
+        if search is not None:
+            search.check(list(read), str(read.path))
+        observer = None if search is None or stop_on_hit is None else search.observer(stop_on_hit)
         failed = 0
         for each, file in files.items():
             if dry_run:
                 _foresee(read, *players, out=file, seed=each, **settings)
                 continue
-            failed += _run(
-                read, *players, out=file, seed=each, images=context.images, cost_limit=cost_limit, **settings
-            )
+            settings |= {"images": context.images, "cost_limit": cost_limit, "observer": observer}
+            summary = _run(read, *players, out=file, seed=each, **settings)
+            failed += len(summary.failed)
+            if search is not None and summary.dialogs:
+                _score(search, file, settings["rounds"], stop_on_hit)
     if failed:
         note(f"{failed} dialogs failed and are left out; the same command tries them again")
         raise click.exceptions.Exit(1)
 
 
-def _run(read: Targets, asking: object, answering: object, **settings: Any) -> int:
-    """One run, and what is told of it; how many of its dialogs failed."""
+def _run(read: Targets, asking: object, answering: object, **settings: Any) -> RunSummary:
+    """One run, and what is told of it."""
     from chatir.simulate import simulate as run_simulation
     from chatir.simulate.summary import summary_text
 
@@ -161,7 +186,20 @@ def _run(read: Targets, asking: object, answering: object, **settings: Any) -> i
         note("this run was complete; its dialogue file is written again")
     name_failures(summary.failed, f"; all are in {summary.run_file}")
     say(summary_text(summary))
-    return len(summary.failed)
+    return summary
+
+
+def _score(search: Search, file: Path, rounds: int, stop_on_hit: int | None) -> None:
+    """Score what a run wrote, and tell what stopping at hits has saved."""
+    from chatir.retriever.curve import curve_text
+
+    k = 10 if stop_on_hit is None else stop_on_hit
+    scores = search.score(file, None)
+    say(curve_text(scores, [k]))
+    if stop_on_hit is not None:
+        most = rounds * scores.ranks.shape[1]
+        saved = most - int((scores.ranks[1:] > 0).sum())
+        say(f"  stopping at Hits@{k} saved {saved:,} of {most:,} questions ({100 * saved / most:.0f}%)")
 
 
 def _foresee(read: Targets, asking: object, answering: object, *, out: Path, **settings: Any) -> None:

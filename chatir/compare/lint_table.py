@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from chatir.compare.lint import Example, LintReport
+from chatir.console import aligned
 
 FILES_PER_TABLE = 6
 WIDTH = 100
@@ -31,10 +32,7 @@ def _table(names: Sequence[str], reports: Sequence[LintReport]) -> Iterator[str]
     rows.append(["dialogs", *(str(report.dialogs) for report in reports)])
     rows.append(["rounds", *(str(report.rounds) for report in reports)])
     rows += [[kind, *(str(report.defects.get(kind, "-")) for report in reports)] for kind in kinds]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for kind, *cells in rows:
-        figures = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
-        yield "  ".join([f"{kind:<{widths[0]}}", *figures])
+    return aligned(rows)
 
 
 def _examples(names: Sequence[str], reports: Sequence[LintReport]) -> Iterator[str]:

@@ -30,10 +30,10 @@ class Batches:
             try:
                 completions = complete(batch)
             except (MemoryError, RuntimeError) as error:
-                if not _memory_ended(error):
+                if not memory_ended(error):
                     raise
             if completions is None:
-                _free_memory()  # out of the except clause, whose traceback holds the tensors
+                free_memory()  # out of the except clause, whose traceback holds the tensors
                 if len(batch) > 1:
                     self.size = len(batch) // 2
                     self._progress(f"{self._model}: out of memory; {self.size} at once from now on")
@@ -43,14 +43,16 @@ class Batches:
             places = places[len(batch) :]
 
 
-def _memory_ended(error: BaseException) -> bool:
+def memory_ended(error: BaseException) -> bool:
+    """Whether an error says that the memory, a GPU's or the machine's, did not suffice."""
     import torch
 
     signs = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc_failed")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in signs)
 
 
-def _free_memory() -> None:
+def free_memory() -> None:
+    """Give back what is not in use any more, a GPU's memory too."""
     import torch
 
     gc.collect()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 from chatir.dialog import Dialog
 from chatir.errors import InputError
-from chatir.files import os_error
+from chatir.files import file_sha256, os_error
 from chatir.simulate.run_file import RunFile, target_digest
 from chatir.simulate.run_schema import RunInUseError
 from chatir.simulate.target_checks import checked_targets
@@ -141,12 +140,3 @@ def _keep_aside(out: Path, path: Path) -> None:
 def _aside(file: Path, number: int) -> Path:
     stem, _, ending = file.name.rpartition(".")
     return file.with_name(f"{stem}.old{number}.{ending}{'.kept' if ending == 'json' else ''}")
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's content. Raises InputError when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise os_error(path, error) from None

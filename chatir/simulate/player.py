@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.models.estimates import Estimate
+from chatir.plain_data import plain_data
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,3 @@ class Player:
     def identity(self) -> dict[str, Any]:
         """What of the player fixes a run's result."""
         return {"name": self.name, "config": self.config}
-
-
-def plain_data(value: Any, what: str) -> dict[str, Any]:
-    """A mapping as JSON holds it; raises InputError, naming `what` it is, if JSON cannot."""
-    try:
-        plain = json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{what} must be plain data that JSON can hold: {error}") from None
-    if not isinstance(plain, dict):
-        raise InputError(f"{what} must be a mapping, not {type(value).__name__}")
-    return plain

@@ -117,23 +117,23 @@ class RunFile:
     def config(self) -> dict[str, Any]:
         """Everything that fixes the run's result."""
         try:
-            return dict(json.loads(next(self._rows("SELECT value FROM run WHERE key = 'config'"))[0]))
+            return dict(json.loads(next(self.rows("SELECT value FROM run WHERE key = 'config'"))[0]))
         except (StopIteration, ValueError):
             raise InputError(f"{self.path}: the run file is damaged: its configuration is gone") from None
 
     def exported(self, sha256: str) -> bool:
         """Whether a dialogue JSON with this hash was exported from the run."""
-        return next(self._rows("SELECT 1 FROM exports WHERE sha256 = ?", sha256), None) is not None
+        return next(self.rows("SELECT 1 FROM exports WHERE sha256 = ?", sha256), None) is not None
 
     def note_export(self, sha256: str) -> None:
         """Keep the hash of a dialogue JSON, before it takes its place."""
-        with self._transaction():
+        with self.transaction():
             self._db.execute("INSERT OR IGNORE INTO exports VALUES (?)", (sha256,))
 
     def start_session(self, provenance: Mapping[str, Any]) -> None:
         """Begin one sitting of the run; replies are recorded as of it, and its seconds count."""
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with self._transaction():
+        with self.transaction():
             insert = "INSERT INTO sessions (started, seconds, provenance) VALUES (?, 0, ?)"
             self._session = self._db.execute(insert, (started, json.dumps(provenance))).lastrowid or 0
 
@@ -145,7 +145,7 @@ class RunFile:
         seconds: float,
     ) -> None:
         """Make new dialogs, replies and states durable together; `seconds` is the session's length so far."""
-        with self._transaction():
+        with self.transaction():
             self._db.executemany(
                 "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_values(self._session, row) for row in replies],
@@ -172,11 +172,11 @@ class RunFile:
 
     def digests(self) -> Generator[tuple[int, str, str]]:
         """(position, id, digest) of every dialog, in target order."""
-        return self._rows("SELECT position, id, digest FROM dialogs ORDER BY position")
+        return self.rows("SELECT position, id, digest FROM dialogs ORDER BY position")
 
     def recorded(self, position: int) -> Recorded | None:
         """The dialog at a position, None if the run has not come to it."""
-        found = next(self._rows("SELECT digest, state FROM dialogs WHERE position = ?", position), None)
+        found = next(self.rows("SELECT digest, state FROM dialogs WHERE position = ?", position), None)
         if found is None or found[1] in ("done", "stopped"):
             return Recorded(*found) if found else None
         texts: dict[tuple[int, str], str] = {}
@@ -185,7 +185,7 @@ class RunFile:
         memories: dict[Role, str] = {}
         columns = "SELECT round, role, text, kind, memory FROM replies WHERE position = ?"
         query = f"{columns} AND kind IS NULL UNION ALL {columns} AND kind IS NOT NULL ORDER BY round"
-        for number, role, text, kind, memory in self._rows(query, position, position):
+        for number, role, text, kind, memory in self.rows(query, position, position):
             if kind is None:
                 texts[number, role] = text
                 if memory is not None:
@@ -203,7 +203,7 @@ class RunFile:
 
     def dialogs(self) -> Iterator[Dialog]:
         """The dialogs that ended well, in target order, streamed."""
-        rows = self._rows(
+        rows = self.rows(
             """
             SELECT dialogs.position, id, image, caption, extra, round, role, text FROM dialogs
             LEFT JOIN replies ON replies.position = dialogs.position AND kind IS NULL
@@ -220,7 +220,7 @@ class RunFile:
 
     def failed(self) -> list[FailedDialog]:
         """The dialogs that failed, in target order."""
-        rows = self._rows(
+        rows = self.rows(
             """
             SELECT id, round, role, kind, message, count(*), max(reply) FROM dialogs JOIN replies USING (position)
             WHERE state = 'failed' AND kind IS NOT NULL
@@ -231,12 +231,12 @@ class RunFile:
 
     def is_done(self, position: int) -> bool:
         """Whether the dialog at a position ended well."""
-        found = next(self._rows("SELECT state FROM dialogs WHERE position = ?", position), None)
+        found = next(self.rows("SELECT state FROM dialogs WHERE position = ?", position), None)
         return found is not None and found[0] in ("done", "stopped")
 
     def states(self) -> dict[State, int]:
         """Dialogs by state."""
-        return dict(self._rows("SELECT state, count(*) FROM dialogs GROUP BY state"))
+        return dict(self.rows("SELECT state, count(*) FROM dialogs GROUP BY state"))
 
     def ended_well(self) -> int:
         """Dialogs that ended well, to their last round or by the observer."""
@@ -245,7 +245,7 @@ class RunFile:
 
     def repeats(self) -> tuple[int, int]:
         """Repeated questions, and dialogs that hold one, among the dialogs that ended well."""
-        row = next(self._rows("SELECT sum(repeats), sum(repeats > 0) FROM dialogs"))
+        row = next(self.rows("SELECT sum(repeats), sum(repeats > 0) FROM dialogs"))
         return row[0] or 0, row[1] or 0
 
     def totals(self, role: Role) -> RoleTotals:
@@ -253,37 +253,39 @@ class RunFile:
         query = (
             "SELECT count(*), sum(tokens_in), sum(tokens_out), sum(cost), total(seconds) FROM replies WHERE role = ?"
         )
-        return RoleTotals(*next(self._rows(query, role)))
+        return RoleTotals(*next(self.rows(query, role)))
 
     def dearest(self, role: Role) -> float | None:
         """US dollars of a role's dearest reply, over all sessions; None where no reply told."""
-        cost: float | None = next(self._rows("SELECT max(cost) FROM replies WHERE role = ?", role))[0]
+        cost: float | None = next(self.rows("SELECT max(cost) FROM replies WHERE role = ?", role))[0]
         return cost
 
     def rounds(self) -> int:
         """Rounds that are complete."""
-        return int(next(self._rows("SELECT count(*) FROM replies WHERE role = 'answer' AND kind IS NULL"))[0])
+        return int(next(self.rows("SELECT count(*) FROM replies WHERE role = 'answer' AND kind IS NULL"))[0])
 
     def new_replies(self) -> int:
         """Replies of this session."""
-        return int(next(self._rows("SELECT count(*) FROM replies WHERE session = ?", self._session))[0])
+        return int(next(self.rows("SELECT count(*) FROM replies WHERE session = ?", self._session))[0])
 
     def seconds(self) -> float:
         """How long the run has taken, over all sessions."""
-        return float(next(self._rows("SELECT total(seconds) FROM sessions"))[0])
+        return float(next(self.rows("SELECT total(seconds) FROM sessions"))[0])
 
-    def _rows(self, query: str, *parameters: Any) -> Generator[Any]:
+    def rows(self, query: str, *parameters: Any) -> Generator[Any]:
+        """What a query finds, streamed."""
         with database_errors(self.path):
             yield from self._db.execute(query, parameters)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Changes that become durable together, or not at all; yields the database to make them in."""
         if not self.path.exists() or self.path.stat().st_ino != self._file:
             raise InputError(f"{self.path}: was removed while its run was on")
         with database_errors(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield
+                yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:

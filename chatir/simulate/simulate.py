@@ -11,9 +11,9 @@ from pathlib import Path
 from chatir.dialog import Dialog
 from chatir.dialogue_json import dump_dialogs
 from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunError
-from chatir.files import atomic_writer
+from chatir.files import atomic_writer, file_sha256
 from chatir.simulate.loop import Loop
-from chatir.simulate.opening import check_export, existing_run, file_sha256, open_run
+from chatir.simulate.opening import check_export, existing_run, open_run
 from chatir.simulate.progress import Progress
 from chatir.simulate.provenance import provenance
 from chatir.simulate.run_file import RunFile

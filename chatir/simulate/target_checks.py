@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chatir.dialog import Dialog, Round, image_problem, text_problem
 from chatir.errors import InputError
-from chatir.simulate.player import plain_data
+from chatir.plain_data import plain_data
 from chatir.simulate.run_file import RunFile
 
 Check = Callable[[Dialog, int], None]

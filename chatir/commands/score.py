@@ -1,0 +1,76 @@
+"""`chatir score`: rank the targets of dialogue files among the images of a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from chatir.commands.arguments import FILE, check_folder
+from chatir.commands.searching import Search, search_options
+from chatir.console import say
+from chatir.errors import InputError
+
+
+def _cutoffs(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    """`1,5,10` as numbers."""
+    try:
+        ks = [int(part) for part in value.split(",")]
+    except ValueError:
+        ks = [0]
+    if min(ks) < 1 or len(set(ks)) < len(ks):
+        raise click.BadParameter(f"{value!r} must be ranks of at least 1 with commas between them, each once")
+    return ks
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@search_options(required=True)
+@click.option("--images", type=FILE, metavar="DIR", help="Folder of the images.")
+@click.option(
+    "--run",
+    "run_file",
+    type=FILE,
+    metavar="FILE",
+    help="Where to keep the ranks, a file or a folder, if not beside the dialogue file.",
+)
+@click.option("--k", "ks", default="10", show_default=True, callback=_cutoffs, help="Ranks that count as a hit.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+)
+def score(
+    files: tuple[Path, ...],
+    retriever: str,
+    retriever_options: tuple[str, ...],
+    corpus: Path | None,
+    on_broken: str,
+    images: Path | None,
+    run_file: Path | None,
+    ks: list[int],
+    form: str,
+) -> None:
+    """Rank the targets of dialogue files after every round.
+
+    Each dialog, cut after every round, searches the corpus for its target; the exact ranks are kept in the run file
+    beside the dialogue file, and the curve is printed. What a run file holds already, for the same retriever and
+    corpus, is not computed again. An index of the corpus is made first if there is none; see 'chatir index'.
+    """
+    import json
+
+    from chatir.dialogue_json import read_dialogs
+    from chatir.retriever.curve import curve_json, curve_text
+
+    check_folder(images)
+    if run_file is not None and len(files) > 1 and not run_file.is_dir():
+        raise InputError(f"--run {run_file}: is one file for the ranks of {len(files)} files; name a folder")
+    search = Search.of(retriever, retriever_options, corpus, images, on_broken)
+    for file in files:
+        search.check(read_dialogs(file), str(file))
+    told = []
+    for file in files:
+        scores = search.score(file, run_file)
+        if form == "table":
+            say(curve_text(scores, ks))
+        told.append(curve_json(scores, ks))
+    if form == "json":
+        say(json.dumps(told, indent=2))

@@ -1,0 +1,115 @@
+"""What the commands that search have in common: the retriever, the corpus, and the index of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from chatir.commands.arguments import FILE
+from chatir.console import note, shown_progress
+from chatir.errors import InterruptedRunError
+
+if TYPE_CHECKING:
+    from chatir.dialog import Dialog
+    from chatir.retriever.corpus import Corpus
+    from chatir.retriever.retriever import Retriever
+    from chatir.retriever.score import Scores
+    from chatir.retriever.stop_on_hit import StopOnHit
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def search_options(*, required: bool) -> Callable[[Command], Command]:
+    """The options that name a retriever and a corpus."""
+    options = (
+        click.option("--retriever", required=required, metavar="NAME", help="Who ranks; see 'chatir list retrievers'."),
+        click.option(
+            "-r",
+            "retriever_options",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Its option, as in 'chatir list'; again for more.",
+        ),
+        click.option(
+            "--corpus",
+            type=FILE,
+            metavar="LIST.json",
+            help="The images to search in: a JSON list of their paths. [default: the released list of 50,000 that "
+            "'chatir fetch' brings]",
+        ),
+        click.option(
+            "--on-broken",
+            type=click.Choice(["fail", "skip"]),
+            default="fail",
+            show_default=True,
+            help="What to do about images of the corpus that cannot be opened: they are named, or left out.",
+        ),
+    )
+
+    def with_options(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
+
+
+@dataclass(frozen=True)
+class Search:
+    """A retriever and the images that it searches in. root: their folder, if the user named one."""
+
+    retriever: Retriever
+    images: Sequence[str]
+    root: Path | None
+    on_broken: str
+
+    @classmethod
+    def of(cls, name: str, options: Sequence[str], corpus: Path | None, images: Path | None, on_broken: str) -> Search:
+        """Make it of what was typed; nothing is loaded or encoded yet. Raises InputError."""
+        from chatir.data import default_corpus, default_images
+        from chatir.plugins import Context, build, parse_options
+        from chatir.retriever.corpus import read_corpus_list
+        from chatir.retriever.retriever import checked
+
+        context = Context(images or default_images(), None, note)
+        retriever = checked(build("retrievers", name, parse_options(options, "-r"), context))
+        return cls(retriever, read_corpus_list(corpus or default_corpus()), images, on_broken)
+
+    def check(self, dialogs: Sequence[Dialog], owner: str) -> None:
+        """Raise InputError if some targets are not in the corpus; `owner` is whose they are."""
+        from chatir.retriever.score import check_targets
+
+        check_targets(dialogs, self.images, owner)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The images' vectors: from their index, which is made or completed where need be. Raises InputError."""
+        from chatir.retriever.lookup import open_corpus
+
+        with shown_progress(sys.stderr) as report:
+            return open_corpus(
+                self.retriever, self.images, self.root, on_broken=self.on_broken, report=report, note=note
+            )
+
+    def observer(self, k: int) -> StopOnHit:
+        """What stops a dialog once its target is ranked k or better."""
+        from chatir.retriever.stop_on_hit import StopOnHit
+
+        return StopOnHit(self.retriever, self.corpus, k)
+
+    def score(self, file: Path, run_file: Path | None) -> Scores:
+        """Rank the targets of a dialogue file, and keep the ranks. Raises InterruptedRunError at Ctrl-C."""
+        from chatir.retriever.score import score
+
+        try:
+            corpus = self.corpus
+            with shown_progress(sys.stderr) as report:
+                return score(file, self.retriever, corpus, run_file=run_file, report=report)
+        except KeyboardInterrupt:
+            raise InterruptedRunError("interrupted: what was ranked is kept; the same command goes on") from None

@@ -1,0 +1,31 @@
+"""The retriever: encoders, corpus index, exact ranks, and their measures."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chatir.retriever.corpus import Corpus
+    from chatir.retriever.ranks import counts_before, target_ranks, target_scores
+    from chatir.retriever.retriever import Retriever, load_retriever
+    from chatir.retriever.top_images import top_k
+
+__all__ = ["Corpus", "Retriever", "counts_before", "load_retriever", "target_ranks", "target_scores", "top_k"]
+
+_HOMES = {
+    "Corpus": "corpus",
+    "Retriever": "retriever",
+    "load_retriever": "retriever",
+    "counts_before": "ranks",
+    "target_ranks": "ranks",
+    "target_scores": "ranks",
+    "top_k": "top_images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name's module when it is first asked for: the measures alone need no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

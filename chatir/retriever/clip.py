@@ -1,0 +1,25 @@
+"""`clip`: any CLIP of transformers, by default ViT-B/16; most read 77 tokens, which long dialogs pass."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from chatir.plugins import Context
+from chatir.retriever.hf_text_image import HFTextImage
+from chatir.retriever.options import ModelOptions
+
+
+class Options(ModelOptions):
+    """As those of any model; `openai/clip-vit-base-patch16` is the paper's zero-shot baseline."""
+
+    model: str = Field(default="openai/clip-vit-base-patch16", min_length=1)
+
+
+class CLIP(HFTextImage):
+    """Radford et al., 2021: https://arxiv.org/abs/2103.00020."""
+
+    name = "CLIP"
+    kinds = ("clip",)
+
+    def __init__(self, options: Options, context: Context) -> None:
+        super().__init__(options, context)

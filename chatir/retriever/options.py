@@ -1,0 +1,71 @@
+"""The options that encoders share, and the device that they run on."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chatir.errors import InputError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+BATCH_TOKENS = {"cuda": 16384, "cpu": 1024}
+"""Tokens at once that keep a device busy; on a CPU more are slower, because they leave its caches."""
+
+
+class EncoderOptions(BaseModel):
+    """How dialogs and images are encoded.
+
+    separator: what stands between the caption and the rounds; the paper has " [SEP] ", its released evaluation ", ".
+    max_tokens: texts are cut to so many (None: to as many as the model reads). precision: of the weights; vectors are
+    float32. device: `cpu`, `cuda`, `cuda:1`, ...; `auto` is a GPU where there is one. batch_tokens: of texts encoded
+    at once, padding included (None: 16,384 on a GPU, 1,024 without one). batch_size: images encoded at once.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    separator: str = ", "
+    max_tokens: int | None = Field(default=None, ge=3)
+    precision: Precision = "fp32"
+    device: str = "auto"
+    batch_tokens: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+
+
+class ModelOptions(EncoderOptions):
+    """A model of transformers, too: its hub id or folder, and its revision on the hub (None: the newest)."""
+
+    model: str = Field(min_length=1)
+    revision: str | None = None
+
+
+def chosen_device(device: str) -> str:
+    """What `auto` means here. Raises InputError for a device that is not there."""
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if there else "cpu"
+    if device == "cpu":
+        return device
+    if (asked := re.fullmatch(r"cuda(?::(\d{1,3}))?", device)) is None:
+        raise InputError(f"device={device}: must be auto, cpu, cuda or cuda:NUMBER")
+    if int(asked[1] or 0) >= there:
+        raise InputError(f"device={device}: there is no such device, of CUDA's there are {there}: use device=cpu")
+    return device
+
+
+def chosen_batch_tokens(batch_tokens: int | None, device: str) -> int:
+    """Tokens of texts encoded at once on a device."""
+    return batch_tokens or BATCH_TOKENS[device.partition(":")[0]]
+
+
+def chosen_limit(max_tokens: int | None, limit: int, most: int | None = None) -> int:
+    """Tokens that a text is cut to: `limit` unless the user says so; `most`, by default `limit`, is what fits.
+
+    Raises InputError for more.
+    """
+    most = limit if most is None else most
+    if max_tokens is not None and max_tokens > most:
+        raise InputError(f"max_tokens={max_tokens}: the model reads {most} tokens at most")
+    return limit if max_tokens is None else max_tokens

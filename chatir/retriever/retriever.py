@@ -1,0 +1,65 @@
+"""What a retriever is: an image encoder and a dialog encoder into one space, found by name as players are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from chatir.dialog import Dialog
+from chatir.errors import InputError
+from chatir.plain_data import plain_data
+from chatir.plugins import Context, build
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Retriever(Protocol):
+    """Encodes dialogs and images as unit vectors of one space; their similarity is the cosine.
+
+    Optional attributes: `name` (default: the class's); `config`, plain data that fixes the vectors ({});
+    `image_config`, the part of it that fixes those of images (`config`); `batch_size`, images encoded at once (32);
+    `device`, where ranking is to happen ("cpu"); `truncated(dialogs)`, whether the text of each is longer than the
+    model reads; `close()`. `prepare(image)`, for a decoded RGB image, and `encode_prepared(prepared)` let an index
+    decode images in several threads while others are encoded.
+    """
+
+    def encode_dialogs(self, dialogs: Sequence[Dialog | str]) -> Tensor:
+        """Unit vectors [n, d], float32 on the CPU, in order. A text is encoded as it stands."""
+        ...
+
+    def encode_images(self, images: Sequence[Path]) -> Tensor:
+        """Unit vectors [n, d] of image files, float32 on the CPU, in order."""
+        ...
+
+
+def load_retriever(name: str, **options: Any) -> Retriever:
+    """Build a retriever by its name in `chatir list retrievers`. Raises InputError."""
+    return checked(build("retrievers", name, options, Context()))
+
+
+def checked(retriever: object) -> Retriever:
+    """A retriever, if it has the methods of one. Raises InputError."""
+    for method in ("encode_dialogs", "encode_images"):
+        if not callable(getattr(retriever, method, None)):
+            raise InputError(f"{type(retriever).__name__} has no method {method}(); see 'chatir list retrievers'")
+    return cast("Retriever", retriever)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What of a retriever fixes its vectors: its name with all of its options, and with those that images depend on."""
+
+    name: str
+    config: dict[str, Any]
+    image_config: dict[str, Any]
+
+    @classmethod
+    def of(cls, retriever: Retriever) -> Identity:
+        """Read what a retriever declares. Raises InputError for what JSON cannot hold."""
+        name = getattr(retriever, "name", None) or type(retriever).__name__
+        config = plain_data(getattr(retriever, "config", {}), f"{name}: config")
+        image_config = plain_data(getattr(retriever, "image_config", config), f"{name}: image_config")
+        return cls(name, config, image_config)

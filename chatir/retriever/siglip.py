@@ -1,0 +1,25 @@
+"""`siglip`: SigLIP and SigLIP2, by default SigLIP base; they read 64 tokens, which long dialogs pass."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from chatir.plugins import Context
+from chatir.retriever.hf_text_image import SIGLIP, HFTextImage
+from chatir.retriever.options import ModelOptions
+
+
+class Options(ModelOptions):
+    """As those of any model."""
+
+    model: str = Field(default="google/siglip-base-patch16-224", min_length=1)
+
+
+class SigLIP(HFTextImage):
+    """Zhai et al., 2023: https://arxiv.org/abs/2303.15343; Tschannen et al., 2025: https://arxiv.org/abs/2502.14786."""
+
+    name = "SigLIP"
+    kinds = SIGLIP
+
+    def __init__(self, options: Options, context: Context) -> None:
+        super().__init__(options, context)

@@ -1,0 +1,38 @@
+"""The observer that ends a dialog as soon as its target is found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from chatir.dialog import Dialog
+from chatir.errors import InputError
+from chatir.retriever.corpus import Corpus
+from chatir.retriever.retriever import Identity, Retriever
+from chatir.retriever.score import ranks_now
+
+
+class StopOnHit:
+    """Ranks each dialog's target at its caption and after every round, and stops it once it is among the best `k`."""
+
+    name = "StopOnHit"
+    batch_size = 64
+
+    def __init__(self, retriever: Retriever, corpus: Corpus, k: int) -> None:
+        """Raises InputError for a k that is no rank."""
+        if k < 1:
+            raise InputError(f"stop-on-hit is {k}, but must be at least 1")
+        self._retriever = retriever
+        self._corpus = corpus
+        self._k = k
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The retriever with its options, the corpus, and k."""
+        identity = asdict(Identity.of(self._retriever))
+        return {"retriever": identity, "corpus": self._corpus.fingerprint, "k": self._k}
+
+    def observe(self, dialogs: Sequence[Dialog]) -> list[bool]:
+        """Whether each dialog has found its target."""
+        return [rank <= self._k for rank in ranks_now(dialogs, self._retriever, self._corpus)]

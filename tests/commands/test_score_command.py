@@ -1,0 +1,174 @@
+"""`chatir score`, and `chatir simulate --retriever`, as a user types them: the built-in CLIP on built-in scenes."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from players import query
+
+from chatir.cli import run
+from chatir.retriever.metrics import recall_at_k
+from chatir.scenes.checkpoints import checkpoints
+from chatir.scenes.drawing import draw
+from chatir.scenes.folder import write_scenes
+from chatir.scenes.people import people_dialog
+from chatir.simulate import read_dialogs, write_dialogs
+from training.measures import held_out_scenes
+
+Typed = Callable[..., tuple[int, str, str]]
+
+COUNT = 40
+CLIP = ("--retriever", "clip", "-r", f"model={checkpoints()['clip']}")
+SCENES = ("--corpus", "scenes/corpus.json", "--images", "scenes")
+PLAY = ("--questioner", "human", "--answerer", "human", "--targets", "scenes/targets.json", "--out", "talk.json")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with scenes, and a data folder in which their index is made once."""
+    folder = tmp_path_factory.mktemp("scored")
+    write_scenes(folder / "scenes", COUNT, seed=5)
+    return folder
+
+
+@pytest.fixture
+def typed(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Type a command there."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("CHATIR_DATA", str(place / "data"))
+    for left in ("talk.json", "talk.run"):
+        (place / left).unlink(missing_ok=True)
+
+    def type_(*words: str) -> tuple[int, str, str]:
+        code = run(words)
+        return code, *capsys.readouterr()
+
+    return type_
+
+
+def test_a_run_with_a_retriever_ends_with_the_curve_and_scoring_again_reuses_it(typed: Typed, place: Path) -> None:
+    code, out, err = typed("simulate", *PLAY, *CLIP, *SCENES)
+    assert code == 0, err
+    lines = out.splitlines()
+    head = next(place for place, line in enumerate(lines) if line.split()[:1] == ["round"])
+    assert lines[head].split() == ["round", "Hits@10", "Recall@10", "ATR", "MRR", "improved", "truncated"]
+    rows = [line.split() for line in lines[head + 1 : head + 12]]
+    assert [row[0] for row in rows] == [str(number) for number in range(11)]
+    assert float(rows[10][3]) < 1.2 < 3 < float(rows[0][3])  # ten rounds find the scenes; captions alone do not
+    (count,) = query(place / "talk.run", "SELECT count(*) FROM ranks")[0]
+    assert count == COUNT
+    again = typed("score", "talk.json", *CLIP, *SCENES)
+    assert again[0] == 0
+    assert again[1].splitlines() == lines[head - 1 :]
+
+
+def test_ranks_are_printed_as_json_with_several_cutoffs(typed: Typed) -> None:
+    shutil.copy("scenes/targets.json", "talk.json")
+    code, out, err = typed("score", "talk.json", *CLIP, *SCENES, "--k", "1,5", "--format", "json")
+    assert code == 0, err
+    (told,) = json.loads(out)
+    assert told["corpus"]["images"] == COUNT
+    assert len(told["hits@1"]) == len(told["recall@5"]) == 11
+    assert told["truncated"] == [0.0] * 11
+    assert told["retriever"]["config"]["separator"] == ", "
+
+
+def test_stopping_at_hits_saves_questions_and_tells_how_many(typed: Typed) -> None:
+    code, out, err = typed("simulate", *PLAY, *CLIP, *SCENES, "--stop-on-hit", "3")
+    assert code == 0, err
+    asked = sum(len(dialog.rounds) for dialog in read_dialogs("talk.json"))
+    assert 0 < asked < 10 * COUNT
+    saved = 10 * COUNT - asked
+    assert f"stopping at Hits@3 saved {saved} of {10 * COUNT} questions ({100 * saved / COUNT / 10:.0f}%)" in out
+    assert "Hits@3" in out
+
+
+def test_a_corpus_without_the_targets_is_refused_before_anybody_is_asked(typed: Typed, place: Path) -> None:
+    (place / "less.json").write_text(json.dumps(json.loads((place / "scenes/corpus.json").read_text())[:30]))
+    less = ("--corpus", "less.json", "--images", "scenes")
+    for words in (("simulate", *PLAY, *CLIP, *less), ("score", "scenes/targets.json", *CLIP, *less)):
+        code, out, err = typed(*words)
+        assert (code, out) == (2, "")
+        assert "10 of 40 targets are not in the corpus of 30 images: images/5-000030.png" in err
+    assert not (place / "talk.run").exists()
+
+
+def test_ranks_of_files_that_must_not_change_go_elsewhere(typed: Typed, place: Path) -> None:
+    (place / "ranks").mkdir(exist_ok=True)
+    shutil.copy("scenes/targets.json", "talk.json")
+    code, _, err = typed("score", "talk.json", "scenes/targets.json", *CLIP, *SCENES, "--run", "ranks")
+    assert code == 0, err
+    assert {path.name for path in (place / "ranks").iterdir()} == {"talk.run", "targets.run"}
+    assert not (place / "scenes/targets.run").exists()
+    code, _, err = typed("score", "talk.json", "scenes/targets.json", *CLIP, *SCENES, "--run", "ranks/one.run")
+    assert code == 2
+    assert "is one file for the ranks of 2 files; name a folder" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("score", "talk.json", *SCENES), "Missing option '--retriever'"),
+        (("score", *CLIP, *SCENES), "Missing argument 'FILE...'"),
+        (("score", "none.json", *CLIP, *SCENES), "none.json: no such file"),
+        (("score", "talk.json", "--retriever", "clap", *SCENES), "no retriever 'clap'; did you mean 'clip'?"),
+        (("score", "talk.json", *CLIP, "-r", "seperator=x", *SCENES), "did you mean 'separator'?"),
+        (("score", "talk.json", *CLIP, *SCENES, "--k", "0"), "'0' must be ranks of at least 1"),
+        (("score", "talk.json", *CLIP, *SCENES, "--k", "1,x"), "'1,x' must be ranks of at least 1"),
+        (("score", "talk.json", *CLIP, "--corpus", "scenes/corpus.json", "--images", "nowhere"), "is no folder"),
+        (("score", "talk.json", *CLIP, "--images", "scenes"), "'chatir fetch' brings it"),
+        (("simulate", *PLAY, "-r", "model=x"), "go with --retriever NAME"),
+        (("simulate", *PLAY, "--stop-on-hit", "3"), "go with --retriever NAME"),
+        (("simulate", *PLAY, *CLIP, *SCENES, "--stop-on-hit", "0"), "stop-on-hit is 0, but must be at least 1"),
+        (("simulate", *PLAY, *CLIP, *SCENES, "--stop-on-hit", "3", "--dry-run"), "a dry run foresees no hits"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(typed: Typed, words: tuple[str, ...], told: str) -> None:
+    if words[1] == "talk.json":
+        shutil.copy("scenes/targets.json", "talk.json")
+    code, out, err = typed(*words)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert len(err.splitlines()) == 1
+    assert not Path("talk.run").exists()
+
+
+def test_the_released_kind_of_checkpoint_ranks_a_folder_of_real_images(
+    typed: Typed, place: Path, shared: Path, tmp_path: Path
+) -> None:
+    original = shared / "fixtures" / "blip_original"
+    shutil.copy("scenes/targets.json", "talk.json")
+    code, out, err = typed(
+        "score", "talk.json", "--retriever", "chatir", "-r", f"checkpoint={original / 'checkpoint.pth'}",
+        "-r", f"tokenizer={original}", *SCENES,
+    )  # fmt: skip
+    assert code == 0, err
+    assert f"{COUNT} dialogs, ChatIR in {COUNT} images" in out
+
+
+@pytest.mark.slow
+def test_the_built_in_clip_gives_the_curve_of_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the card's three draws of scenes, through the command: files, index, texts of every round, exact ranks."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHATIR_DATA", str(tmp_path / "data"))
+    names, dialogs = [], []
+    for number, scene in enumerate(held_out_scenes(1, 1000)):
+        names.append(f"{number}.png")
+        draw(scene).save(names[-1], compress_level=1)
+        dialogs.append(people_dialog(scene, names[-1], random.Random(f"1 {number}")))
+    Path("corpus.json").write_text(json.dumps(names))
+    write_dialogs("talk.json", dialogs)
+    assert run(["score", "talk.json", *CLIP, "--corpus", "corpus.json", "--images", "."]) == 0
+    card = (checkpoints()["clip"] / "README.md").read_text()
+    spans = [tuple(map(float, span)) for span in re.findall(r"^\| \d+ \| \S+ \((\S+) to (\S+)\) \|", card, re.M)]
+    ranks = [json.loads(row[0]) for row in query(tmp_path / "talk.run", "SELECT ranks FROM ranks")]
+    recall = recall_at_k([list(column) for column in zip(*ranks, strict=True)], 10)
+    assert len(spans) == len(recall) == 11
+    for figure, (lowest, highest) in zip(recall, spans, strict=True):
+        assert lowest - 0.3 <= figure <= highest + 0.3
