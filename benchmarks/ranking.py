@@ -55,7 +55,7 @@ def products(queries: Tensor, corpus: Tensor) -> None:
 
 def tiles(queries: Tensor, corpus: Tensor) -> None:
     """The products in the tiles of `target_ranks`, and nothing else."""
-    height, width = tiling(len(queries), queries.device, None)
+    height, width = tiling(len(queries), len(corpus), queries.device, None)
     out = torch.empty(height * width)
     for image in range(0, len(corpus), width):
         for query in range(0, len(queries), height):

@@ -65,7 +65,7 @@ def score(
         raise InputError(f"--run {run_file}: is one file for the ranks of {len(files)} files; name a folder")
     search = Search.of(retriever, retriever_options, corpus, images, on_broken)
     for file in files:
-        search.check(read_dialogs(file), str(file))
+        search.check_list(read_dialogs(file), str(file))
     told = []
     for file in files:
         scores = search.score(file, run_file)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chatir.dialog import Dialog
     from chatir.retriever.corpus import Corpus
     from chatir.retriever.retriever import Retriever
-    from chatir.retriever.score import Scores
+    from chatir.retriever.score import ScoredFile
     from chatir.retriever.stop_on_hit import StopOnHit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -81,11 +81,18 @@ class Search:
         retriever = checked(build("retrievers", name, parse_options(options, "-r"), context))
         return cls(retriever, read_corpus_list(corpus or default_corpus()), images, on_broken)
 
-    def check(self, dialogs: Sequence[Dialog], owner: str) -> None:
-        """Raise InputError if some targets are not in the corpus; `owner` is whose they are."""
+    def check_list(self, dialogs: Sequence[Dialog], owner: str) -> None:
+        """Raise InputError if some targets are not in the list of the corpus; `owner` is whose they are."""
         from chatir.retriever.score import check_targets
 
         check_targets(dialogs, self.images, owner)
+
+    def check_corpus(self, dialogs: Sequence[Dialog], owner: str) -> None:
+        """Raise InputError if some targets have no vector; the index is made first, where need be."""
+        from chatir.retriever.score import check_targets
+
+        self.check_list(dialogs, owner)
+        check_targets(dialogs, self.corpus.images, owner)
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -103,7 +110,7 @@ class Search:
 
         return StopOnHit(self.retriever, self.corpus, k)
 
-    def score(self, file: Path, run_file: Path | None) -> Scores:
+    def score(self, file: Path, run_file: Path | None) -> ScoredFile:
         """Rank the targets of a dialogue file, and keep the ranks. Raises InterruptedRunError at Ctrl-C."""
         from chatir.retriever.score import score
 

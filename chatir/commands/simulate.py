@@ -157,8 +157,8 @@ def simulate(
         for file in files.values():
             if file.resolve() == read.path.resolve():
                 raise InputError(f"{file}: holds the targets; name another --out")
-        if search is not None:
-            search.check(list(read), str(read.path))
+        if search is not None:  # what could end in an error later does so before anybody is asked
+            (search.check_list if dry_run else search.check_corpus)(list(read), str(read.path))
         observer = None if search is None or stop_on_hit is None else search.observer(stop_on_hit)
         failed = 0
         for each, file in files.items():

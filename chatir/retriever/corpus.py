@@ -99,14 +99,14 @@ def checked_images(images: Sequence[str], where: str) -> tuple[str, ...]:
     return tuple(images)
 
 
-def vectors_problem(vectors: NDArray[Any], count: int) -> str | None:
-    """What makes an array no unit vectors of `count` images, or None."""
+def vectors_problem(vectors: NDArray[Any], count: int, what: str = "images") -> str | None:
+    """What makes an array no unit vectors of `count` images (or other things), or None."""
     if not np.issubdtype(vectors.dtype, np.floating):
         return f"are {vectors.dtype}, but must be floating-point numbers"
     if vectors.ndim != 2 or vectors.shape[1] == 0:
         return f"have the shape {list(vectors.shape)}, but must be [n, d]"
     if len(vectors) != count:
-        return f"are {len(vectors)}, but the images are {count}"
+        return f"are {len(vectors)}, but the {what} are {count}"
     with np.errstate(over="ignore"):
         lengths = np.linalg.norm(vectors.astype(np.float64, copy=False), axis=1)
     if not np.isfinite(lengths).all():

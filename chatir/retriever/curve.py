@@ -19,10 +19,10 @@ from chatir.retriever.metrics import (
     rounds_to_first_hit,
     share_improved,
 )
-from chatir.retriever.score import Scores
+from chatir.retriever.score import ScoredFile
 
 
-def curve_text(scores: Scores, ks: Sequence[int]) -> str:
+def curve_text(scores: ScoredFile, ks: Sequence[int]) -> str:
     """The measures of every round, a row each, and under them those of whole dialogs.
 
     Where some dialogs have ended before, figures of the round itself stand as "-".
@@ -35,7 +35,7 @@ def curve_text(scores: Scores, ks: Sequence[int]) -> str:
     return "\n".join([title, *(f"  {line}" for line in aligned(rows)), *_of_dialogs(scores, ks)])
 
 
-def _columns(scores: Scores, ks: Sequence[int]) -> dict[str, list[str]]:
+def _columns(scores: ScoredFile, ks: Sequence[int]) -> dict[str, list[str]]:
     ranks = scores.ranks
     columns = {f"Hits@{k}": _shown(hits_at_k(ranks, k), 2) for k in ks}
     columns |= {f"Recall@{k}": _shown(recall_at_k(ranks, k), 2) for k in ks}
@@ -47,7 +47,7 @@ def _columns(scores: Scores, ks: Sequence[int]) -> dict[str, list[str]]:
     return columns
 
 
-def _of_dialogs(scores: Scores, ks: Sequence[int]) -> list[str]:
+def _of_dialogs(scores: ScoredFile, ks: Sequence[int]) -> list[str]:
     lines = []
     if not math.isnan(bri := best_log_rank_integral(scores.ranks)):
         lines.append(f"  BRI {bri:.4f} (lower is better)")
@@ -59,7 +59,7 @@ def _of_dialogs(scores: Scores, ks: Sequence[int]) -> list[str]:
     return lines
 
 
-def curve_json(scores: Scores, ks: Sequence[int]) -> dict[str, Any]:
+def curve_json(scores: ScoredFile, ks: Sequence[int]) -> dict[str, Any]:
     """The same as plain data; null where a figure cannot be given."""
     ranks, ranking = scores.ranks, scores.ranking
     figures: dict[str, Figures | None] = {}

@@ -22,7 +22,7 @@ from chatir.retriever.similarity import (
     OVERFLOWING,
     Array,
     Vectors,
-    error,
+    error_bound,
     gathered,
     pair_scores,
     part,
@@ -123,7 +123,7 @@ class FaissIndex:
             exact[rows, columns] = pair_scores(queries, *pairs).numpy()
         order = np.lexsort((places, -exact))[:, :k]
         scores = np.take_along_axis(exact, order, 1)
-        band = error(part(queries, "query"), self._longest, torch.float32).numpy()
+        band = error_bound(part(queries, "query"), self._longest, torch.float32).numpy()
         all_seen = (places[:, -1] < 0) | (wanted == self._index.ntotal)
         sure = all_seen | (scores[:, -1] > found[:, -1].astype(np.float64) + band)
         return torch.from_numpy(scores), torch.from_numpy(np.take_along_axis(places, order, 1)), sure

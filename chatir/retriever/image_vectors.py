@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from chatir.errors import ChatirError, InputError
 from chatir.models.images import ImageError, ImageFolder, decoded
-from chatir.retriever.corpus import Vectors, vectors_problem
+from chatir.retriever.corpus import Vectors
+from chatir.retriever.given import given_vectors
 from chatir.retriever.retriever import Identity, Retriever
 from chatir.retriever.shards import ImageRecord
 
@@ -142,29 +140,9 @@ class Encoder:
 
     def encode(self, prepared: Sequence[Any]) -> Vectors:
         """Unit vectors [n, d], float32. Raises InputError that names the retriever."""
-        try:
-            vectors = as_array(self._encode(prepared))
-        except (MemoryError, ChatirError):
-            raise
-        except Exception as error:
-            told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise InputError(f"{self.name} cannot encode {len(prepared)} images at once: {told}") from error
-        if problem := vectors_problem(vectors, len(prepared)):
-            raise InputError(f"{self.name}: the vectors that it gives of {len(prepared)} images {problem}")
-        return np.array(vectors, dtype=np.float32)  # a copy: a retriever may use its buffer again
+        return given_vectors(self.name, self._encode, prepared, "images")
 
 
 def prepares(retriever: Retriever) -> bool:
     """Whether a retriever takes images decoded and prepared elsewhere, not only files."""
     return hasattr(retriever, "prepare") and hasattr(retriever, "encode_prepared")
-
-
-def as_array(vectors: Any) -> NDArray[Any]:
-    """A tensor, on whatever device, or what numpy takes for an array. bfloat16, which numpy lacks, as float32."""
-    import torch
-
-    if isinstance(vectors, torch.Tensor):
-        vectors = vectors.detach().cpu()
-        vectors = (vectors.float() if vectors.dtype == torch.bfloat16 else vectors).numpy()
-    array: NDArray[Any] = np.asarray(vectors)
-    return array

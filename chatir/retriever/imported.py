@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chatir.errors import InputError
 from chatir.files import file_sha256, os_error
 from chatir.retriever.corpus import UNIT, checked_images
-from chatir.retriever.image_vectors import as_array
+from chatir.retriever.given import as_array
 from chatir.retriever.index_folder import IMPORTED, IndexFolder, Note, found_index_folders
 from chatir.retriever.indexing import Indexed, silent
 from chatir.retriever.retriever import Identity, Retriever

@@ -34,6 +34,7 @@ def open_corpus(
     if root is None:
         found = found_index_folders(Identity.of(retriever), names)
         if corpus := _at_hand([index for index in found if index.imported], "fail", note):
+            note("the vectors of the images are those that were imported; --images DIR would take a folder's instead")
             return corpus
         root = default_images()
         all_there = root is not None and all(stamp(root, image) != MISSING for image in names)

@@ -55,6 +55,13 @@ def chosen_device(device: str) -> str:
     return device
 
 
+def keep_fp32() -> None:
+    """Let convolutions on a GPU be what fp32 says; torch would round what they multiply to TF32."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def chosen_batch_tokens(batch_tokens: int | None, device: str) -> int:
     """Tokens of texts encoded at once on a device."""
     return batch_tokens or BATCH_TOKENS[device.partition(":")[0]]

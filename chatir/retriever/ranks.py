@@ -23,7 +23,7 @@ from chatir.retriever.similarity import (
     Array,
     Part,
     Vectors,
-    error,
+    error_bound,
     full_precision,
     gathered,
     pair_scores,
@@ -57,7 +57,7 @@ def target_ranks(queries: Array, corpus: Vectors, targets: Numbers, *, tile: tup
     asked = query_part(queries)
     places = _numbers(targets, len(asked.vectors), sum(map(len, arrays)))
     same_dimensions(asked.vectors, arrays[0])
-    with full_precision(asked.vectors.device):
+    with full_precision(asked.vectors.device, asked.vectors, *arrays):
         scores = _scores_of_targets(asked, arrays, places)
         return 1 + _counts(asked, scores, torch.from_numpy(places).to(scores.device), arrays, 0, tile)
 
@@ -91,7 +91,7 @@ def counts_before(
         raise InputError(f"scores {list(known.shape)} are not one finite number for each of {len(places)} targets")
     if start < 0:
         raise InputError(f"a shard starts at position {start}: it must be 0 or more")
-    with full_precision(asked.vectors.device):
+    with full_precision(asked.vectors.device, asked.vectors, *arrays):
         return _counts(asked, known, torch.from_numpy(places).to(known.device), arrays, start, tile)
 
 
@@ -123,14 +123,14 @@ def _scores_of_targets(queries: Part, arrays: Sequence[Array], places: NDArray[n
     return scores
 
 
-def tiling(queries: int, device: torch.device, tile: tuple[int, int] | None) -> tuple[int, int]:
-    """How many queries and images are multiplied at once: tiles of even size that stay in a processor's cache."""
+def tiling(queries: int, images: int, device: torch.device, tile: tuple[int, int] | None) -> tuple[int, int]:
+    """How many queries and images are multiplied at once: on a CPU, in tiles of even size that stay in its cache."""
     if tile is not None:
         if min(tile) < 1:
             raise InputError(f"tile is {tile}: it must be numbers of queries and images")
         return tile
     if device.type != "cpu":
-        return 8192, 16256
+        return max(1, min(8192, queries)), max(1, min(16256, images))
     groups = max(1, -(-queries // 2048))
     return max(1, -(-queries // groups)), 1016 * min(16, max(1, 2048 // max(1, queries)))
 
@@ -140,11 +140,11 @@ def _counts(
 ) -> Tensor:
     """How many images of the arrays come before each target, int64 [n]."""
     counts = torch.zeros_like(places)
-    height, width = tiling(len(places), places.device, tile)
+    height, width = tiling(len(places), max(map(len, arrays)), places.device, tile)
     sieve = Sieve(height, width, places.device)
     for images in parts(arrays, width, places.device, start):
         dtype = tile_type(queries, images)
-        band = error(queries, images.longest, dtype)
+        band = error_bound(queries, images.longest, dtype)
         low, high = rounded_down(scores - band, dtype), rounded_up(scores + band, dtype)
         undecided = []
         for first in range(0, len(places), height):

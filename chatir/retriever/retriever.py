@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 class Retriever(Protocol):
     """Encodes dialogs and images as unit vectors of one space; their similarity is the cosine.
 
-    Optional attributes: `name` (default: the class's); `config`, plain data that fixes the vectors ({});
-    `image_config`, the part of it that fixes those of images (`config`); `batch_size`, images encoded at once (32);
-    `device`, where ranking is to happen ("cpu"); `truncated(dialogs)`, whether the text of each is longer than the
-    model reads; `close()`. `prepare(image)`, for a decoded RGB image, and `encode_prepared(prepared)` let an index
-    decode images in several threads while others are encoded.
+    `config` is plain data, all that fixes the vectors: an index and ranks are known by it. Optional attributes: `name`
+    (default: the class's); `image_config`, the part of `config` that fixes those of images (all of it); `batch_size`,
+    images encoded at once (32); `device`, where ranking is to happen ("cpu"); `truncated(dialogs)`, whether the text of
+    each is longer than the model reads; `close()`. `prepare(image)`, for a decoded RGB image, and
+    `encode_prepared(prepared)` let an index decode images in several threads while others are encoded.
     """
+
+    config: Mapping[str, Any]
 
     def encode_dialogs(self, dialogs: Sequence[Dialog | str]) -> Tensor:
         """Unit vectors [n, d], float32 on the CPU, in order. A text is encoded as it stands."""
@@ -58,8 +60,10 @@ class Identity:
 
     @classmethod
     def of(cls, retriever: Retriever) -> Identity:
-        """Read what a retriever declares. Raises InputError for what JSON cannot hold."""
+        """Read what a retriever declares. Raises InputError if it declares no config, or what JSON cannot hold."""
         name = getattr(retriever, "name", None) or type(retriever).__name__
-        config = plain_data(getattr(retriever, "config", {}), f"{name}: config")
+        if not hasattr(retriever, "config"):
+            raise InputError(f"{name}: declares no config, by which its vectors are told from another's")
+        config = plain_data(retriever.config, f"{name}: config")
         image_config = plain_data(getattr(retriever, "image_config", config), f"{name}: image_config")
         return cls(name, config, image_config)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.files import file_sha256
 from chatir.retriever.corpus import Corpus
+from chatir.retriever.given import given_vectors
 from chatir.retriever.metrics import Figures, Ranks
 from chatir.retriever.ranks import target_ranks
 from chatir.retriever.retriever import Identity, Retriever
@@ -23,15 +23,12 @@ from chatir.simulate.run_file import RunFile
 from chatir.simulate.run_ranks import DialogRanks, Ranking, RunRanks
 from chatir.simulate.run_schema import RunInUseError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 AT_ONCE = 256
 """Dialogs that are ranked and kept together: what an interrupt can cost."""
 
 
 @dataclass(frozen=True)
-class Scores:
+class ScoredFile:
     """Ranks of a dialogue file's targets.
 
     ranks: [rounds + 1, dialogs], in the file's order; 0 beyond the end of a dialog. truncated: percentage of the
@@ -54,7 +51,7 @@ def score(
     *,
     run_file: Path | str | None = None,
     report: Callable[[object], None] = lambda progress: None,
-) -> Scores:
+) -> ScoredFile:
     """Rank the target of every dialog after every round among the images of the corpus.
 
     Ranks go into the run file beside the dialogue file, or into `run_file` (a file, or a folder to make it in), as
@@ -73,13 +70,14 @@ def score(
         kept = RunRanks(run)
         known = kept.ranks(ranking, dialogs)
         new = [dialog for dialog in dialogs if dialog.id not in known]
+        made_with = provenance() if new else {}
         for start in range(0, len(new), AT_ONCE):
             part = new[start : start + AT_ONCE]
             report(f"{file.name}: {start} of {len(new)} dialogs ranked")
             found = dict(zip([dialog.id for dialog in part], ranked(part, retriever, corpus), strict=True))
-            kept.keep(ranking, ((dialog, found[dialog.id]) for dialog in part), provenance())
+            kept.keep(ranking, ((dialog, found[dialog.id]) for dialog in part), made_with)
             known |= found
-        return _scores(file, run.path, ranking, [known[dialog.id] for dialog in dialogs], len(new))
+        return _scored(file, run.path, ranking, [known[dialog.id] for dialog in dialogs], len(new))
 
 
 def ranked(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -> Iterator[DialogRanks]:
@@ -96,10 +94,17 @@ def ranked(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -> I
 
 def ranks_now(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -> list[int]:
     """The rank of each dialog's target, the dialog taken as it stands. Its target must be in the corpus."""
-    vectors = retriever.encode_dialogs(dialogs)
-    _check_dimension(vectors, retriever, corpus)
+    import torch
+
+    name = Identity.of(retriever).name
+    vectors = given_vectors(name, retriever.encode_dialogs, dialogs, "dialogs")
+    if vectors.shape[1] != corpus.dimension:
+        raise InputError(
+            f"{name}: encodes dialogs in {vectors.shape[1]} dimensions, but the images of this corpus have "
+            f"{corpus.dimension}; their vectors are another model's"
+        )
     targets = np.array([corpus.position(dialog.image) for dialog in dialogs])
-    queries = vectors.to(getattr(retriever, "device", "cpu"))
+    queries = torch.from_numpy(vectors).to(getattr(retriever, "device", "cpu"))
     return list(target_ranks(queries, corpus.shards, targets).tolist())
 
 
@@ -119,15 +124,6 @@ def check_targets(dialogs: Sequence[Dialog], images: Sequence[str], owner: str) 
         raise InputError(
             f"{owner}: {len(missing)} of {len(dialogs)} targets are not in the corpus of {len(images)} images: "
             f"{named}; name the corpus that they are from with --corpus"
-        )
-
-
-def _check_dimension(vectors: Tensor, retriever: Retriever, corpus: Corpus) -> None:
-    if vectors.shape[1] != corpus.dimension:
-        name = Identity.of(retriever).name
-        raise InputError(
-            f"{name}: encodes dialogs in {vectors.shape[1]} dimensions, but the images of this corpus have "
-            f"{corpus.dimension}; their vectors are another model's"
         )
 
 
@@ -152,12 +148,12 @@ def _run_of(file: Path, run_file: Path | str | None) -> RunFile:
     )
 
 
-def _scores(file: Path, run_file: Path, ranking: Ranking, found: Sequence[DialogRanks], new: int) -> Scores:
+def _scored(file: Path, run_file: Path, ranking: Ranking, found: Sequence[DialogRanks], new: int) -> ScoredFile:
     rounds = max(len(one.ranks) for one in found)
     ranks = np.zeros((rounds, len(found)), dtype=np.int64)
     for place, one in enumerate(found):
         ranks[: len(one.ranks), place] = one.ranks
-    return Scores(file, run_file, ranking, ranks, _truncated(ranks, [one.truncated for one in found]), new)
+    return ScoredFile(file, run_file, ranking, ranks, _truncated(ranks, [one.truncated for one in found]), new)
 
 
 def _truncated(ranks: Ranks, first: Sequence[int | None]) -> Figures | None:

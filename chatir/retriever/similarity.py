@@ -143,7 +143,7 @@ def tile_type(queries: Part, images: Part) -> torch.dtype:
     return torch.promote_types(stored, torch.float32) if queries.vectors.device.type == "cpu" else stored
 
 
-def error(queries: Part, longest: float, dtype: torch.dtype) -> Tensor:
+def error_bound(queries: Part, longest: float, dtype: torch.dtype) -> Tensor:
     """Bounds [n] of how far the sums behind a tile of `dtype` are from the float64 scores, for each query.
 
     longest: no image of the tile is longer. What rounding a sum to a half adds is not in the bound: it cannot carry a
@@ -175,37 +175,33 @@ def rounded_up(values: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 @contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Matrix products as their types say, whatever the process allows elsewhere (TF32, bf16 sums, autocast).
+def full_precision(device: torch.device, *arrays: Array) -> Iterator[None]:
+    """Products of these arrays as their types say, whatever the process allows elsewhere (TF32, bf16 sums, autocast).
 
-    These settings are the whole process's: they are put back at the end, and one thread at a time is inside.
+    Such settings are the whole process's: those that are safe already are not touched, since other threads may be
+    computing; the others are put back at the end. One thread at a time is inside.
     """
-    with _ONE_AT_A_TIME, _set_aside(device):
-        yield
-
-
-@contextmanager
-def _set_aside(device: torch.device) -> Iterator[None]:
-    """Full precision for a while."""
-    if device.type == "cpu":
-        # oneDNN is what rounds float32 to bfloat16 where torch.set_float32_matmul_precision allows it.
-        settings: Any = torch.backends.mkldnn
-        safe: dict[str, Any] = {"enabled": False}
-    else:
-        settings = torch.backends.cuda.matmul
-        safe = {"fp32_precision": "ieee"} if hasattr(settings, "fp32_precision") else {"allow_tf32": False}
-        safe |= dict.fromkeys((*REDUCTIONS, "allow_fp16_accumulation"), False)
-    before = {name: getattr(settings, name) for name in safe}
-    for name in REDUCTIONS:
-        if hasattr(settings, f"{name}_split_k"):
-            before[name] = (before[name], getattr(settings, f"{name}_split_k"))
-    with ExitStack() as stack:
+    with _ONE_AT_A_TIME, ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.autocast(device.type, enabled=False))
-        for name, value in safe.items():
-            stack.callback(setattr, settings, name, before[name])
-            setattr(settings, name, value)
+        backends: Any = torch.backends
+        settings = backends.mkldnn.matmul if device.type == "cpu" else backends.cuda.matmul
+        for name, value in _safe(settings, device, arrays).items():
+            before = getattr(settings, name)
+            if hasattr(settings, f"{name}_split_k"):
+                before = (before, getattr(settings, f"{name}_split_k"))
+            if before not in (value, "none"):
+                stack.callback(setattr, settings, name, before)
+                setattr(settings, name, value)
         yield
+
+
+def _safe(settings: Any, device: torch.device, arrays: Sequence[Array]) -> dict[str, Any]:
+    """What torch has to be set to where products of these arrays are made."""
+    safe: dict[str, Any] = {"fp32_precision": "ieee"} if hasattr(settings, "fp32_precision") else {"allow_tf32": False}
+    if device.type != "cpu" and any(str(array.dtype).endswith("float16") for array in arrays):
+        safe |= dict.fromkeys((*REDUCTIONS, "allow_fp16_accumulation"), False)
+    return safe
 
 
 def product(queries: Tensor, images: Tensor, out: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.retriever import Identity, Retriever
-from chatir.retriever.score import ranks_now
+from chatir.retriever.score import check_targets, ranks_now
 
 
 class StopOnHit:
@@ -32,6 +32,11 @@ class StopOnHit:
         """The retriever with its options, the corpus, and k."""
         identity = asdict(Identity.of(self._retriever))
         return {"retriever": identity, "corpus": self._corpus.fingerprint, "k": self._k}
+
+    def check(self, target: Dialog, rounds: int) -> None:
+        """Raise InputError for a target that the corpus does not hold."""
+        if target.image not in self._corpus:
+            check_targets([target], self._corpus.images, f"target {target.id!r}")
 
     def observe(self, dialogs: Sequence[Dialog]) -> list[bool]:
         """Whether each dialog has found its target."""

@@ -10,7 +10,7 @@ from chatir.retriever.ranks import tiling
 from chatir.retriever.similarity import (
     Array,
     Vectors,
-    error,
+    error_bound,
     full_precision,
     pair_scores,
     parts,
@@ -39,13 +39,13 @@ def top_k(queries: Array, corpus: Vectors, k: int, *, tile: tuple[int, int] | No
     if not k:
         raise InputError("the corpus has no images")
     count, device = len(asked.vectors), asked.vectors.device
-    height, width = tiling(count, device, tile)
+    height, width = tiling(count, max(map(len, arrays)), device, tile)
     best = Best(count, k, device)
-    with full_precision(device):
+    with full_precision(device, asked.vectors, *arrays):
         scratch = torch.empty(height * width, dtype=torch.float64, device=device)
         for images in parts(arrays, width, device):
             dtype = tile_type(asked, images)
-            band = error(asked, images.longest, dtype)
+            band = error_bound(asked, images.longest, dtype)
             for first in range(0, count, height):
                 some = slice(first, first + height)
                 approximate = product(asked.vectors[some], images.vectors, scratch.view(dtype))

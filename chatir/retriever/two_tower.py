@@ -17,7 +17,7 @@ from chatir.models.images import MAX_BYTES, ImageError, decoded
 from chatir.plain_data import plain_data
 from chatir.plugins import Context
 from chatir.retriever.dialog_text import Row, TextReader, dialog_text
-from chatir.retriever.options import EncoderOptions, chosen_batch_tokens, chosen_device
+from chatir.retriever.options import EncoderOptions, chosen_batch_tokens, chosen_device, keep_fp32
 from chatir.retriever.token_batches import BudgetedBatches
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class TwoTower(ABC):
         """model: what it is, with its `id`; tokenizer: the same of its tokenizer, where that is no part of it."""
         self.batch_size = options.batch_size
         self.device = chosen_device(options.device)
+        if self.device != "cpu" and options.precision == "fp32":
+            keep_fp32()
         images = {"model": model, "precision": options.precision, "preprocessing": preprocessing}
         texts = {"separator": options.separator, "max_tokens": reader.limit}
         self.image_config = plain_data(images, f"{model['id']}: config")
@@ -163,7 +165,7 @@ class TwoTower(ABC):
         import torch
 
         self._model  # noqa: B018 - loading is no part of what a smaller batch could mend
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # fp32 is fp32
+        with torch.inference_mode():
             found = features()
             if found.dim() != 2:
                 raise InputError(f"model {self._id}: gives no single vector a text or image, but {found.dim() - 1}-d")

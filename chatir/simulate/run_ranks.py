@@ -80,11 +80,17 @@ class RunRanks:
             WHERE name = ? AND retriever = ? AND corpus = ?
             """
         rows = list(self._run.rows(query, *_key(ranking)))
-        return {
-            id_: DialogRanks(tuple(self._plain(ranks)), truncated)
-            for id_, digest, ranks, truncated in rows
-            if now.get(id_) == digest
-        }
+        rounds = {dialog.id: len(dialog.rounds) for dialog in dialogs}
+        found = {}
+        for id_, digest, text, truncated in rows:
+            if now.get(id_) != digest:
+                continue
+            ranks = self._plain(text)
+            known = isinstance(ranks, list) and all(type(rank) is int and rank > 0 for rank in ranks)
+            if not known or len(ranks) != rounds[id_] + 1:
+                raise self._damaged()
+            found[id_] = DialogRanks(tuple(ranks), truncated)
+        return found
 
     def keep(
         self, ranking: Ranking, found: Iterable[tuple[Dialog, DialogRanks]], provenance: Mapping[str, Any]
@@ -115,7 +121,10 @@ class RunRanks:
         try:
             return json.loads(text)
         except ValueError:
-            raise InputError(f"{self._run.path}: the run file is damaged: some of its ranks cannot be read") from None
+            raise self._damaged() from None
+
+    def _damaged(self) -> InputError:
+        return InputError(f"{self._run.path}: the run file is damaged: some of its ranks cannot be read")
 
 
 def _key(ranking: Ranking) -> tuple[str, str, str]:

@@ -9,10 +9,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from players import query
 
 from chatir.cli import run
+from chatir.retriever import load_retriever
 from chatir.retriever.metrics import recall_at_k
 from chatir.scenes.checkpoints import checkpoints
 from chatir.scenes.drawing import draw
@@ -99,6 +101,22 @@ def test_a_corpus_without_the_targets_is_refused_before_anybody_is_asked(typed: 
     assert not (place / "talk.run").exists()
 
 
+@pytest.mark.parametrize("stop", [(), ("--stop-on-hit", "3")])
+def test_a_target_whose_image_is_broken_is_told_before_anybody_is_asked(
+    typed: Typed, place: Path, stop: tuple[str, ...]
+) -> None:
+    shutil.copytree("scenes", "broken", dirs_exist_ok=True)
+    (place / "broken/images/5-000003.png").write_bytes(b"no picture")
+    broken = ("--corpus", "scenes/corpus.json", "--images", "broken")
+    code, out, err = typed("simulate", *PLAY, *CLIP, *broken, *stop)
+    assert (code, out) == (2, "")
+    assert "1 of 40 images cannot be indexed: images/5-000003.png" in err
+    code, out, err = typed("simulate", *PLAY, *CLIP, *broken, *stop, "--on-broken", "skip")
+    assert (code, out) == (2, "")
+    assert "1 of 40 targets are not in the corpus of 39 images: images/5-000003.png" in err
+    assert not (place / "talk.run").exists()
+
+
 def test_ranks_of_files_that_must_not_change_go_elsewhere(typed: Typed, place: Path) -> None:
     (place / "ranks").mkdir(exist_ok=True)
     shutil.copy("scenes/targets.json", "talk.json")
@@ -139,17 +157,25 @@ def test_wrong_use_is_told_in_one_line(typed: Typed, words: tuple[str, ...], tol
     assert not Path("talk.run").exists()
 
 
-def test_the_released_kind_of_checkpoint_ranks_a_folder_of_real_images(
-    typed: Typed, place: Path, shared: Path, tmp_path: Path
+def test_the_released_kind_of_checkpoint_ranks_a_folder_of_images_exactly(
+    typed: Typed, place: Path, shared: Path
 ) -> None:
     original = shared / "fixtures" / "blip_original"
+    options = {"checkpoint": str(original / "checkpoint.pth"), "tokenizer": str(original)}
     shutil.copy("scenes/targets.json", "talk.json")
-    code, out, err = typed(
-        "score", "talk.json", "--retriever", "chatir", "-r", f"checkpoint={original / 'checkpoint.pth'}",
-        "-r", f"tokenizer={original}", *SCENES,
-    )  # fmt: skip
+    words = [word for name, value in options.items() for word in ("-r", f"{name}={value}")]
+    code, out, err = typed("score", "talk.json", "--retriever", "chatir", *words, *SCENES)
     assert code == 0, err
     assert f"{COUNT} dialogs, ChatIR in {COUNT} images" in out
+
+    retriever, dialogs = load_retriever("chatir", **options), read_dialogs("talk.json")
+    images = [dialog.image for dialog in dialogs]  # in the corpus' order
+    vectors = retriever.encode_images([place / "scenes" / image for image in images]).double().numpy()
+    queries = retriever.encode_dialogs(dialogs).double().numpy()
+    kept = {image: json.loads(ranks)[-1] for image, ranks in query(place / "talk.run", "SELECT id, ranks FROM ranks")}
+    for number, image in enumerate(images):
+        order = np.argsort(-(vectors @ queries[number]), kind="stable")
+        assert kept[image] == int(np.flatnonzero(order == number)[0]) + 1
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -59,7 +60,9 @@ class Colors:
 
 
 class FilesOnly:
-    """The same vectors from a retriever that takes files only, and declares nothing."""
+    """The same vectors from a retriever that takes files only, and declares no more than it must."""
+
+    config: ClassVar[dict[str, object]] = {}
 
     def __init__(self) -> None:
         self._colors = Colors()

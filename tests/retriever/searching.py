@@ -38,7 +38,12 @@ class Hashing:
 
     def encode_dialogs(self, dialogs: Sequence[Dialog | str]) -> torch.Tensor:
         self.encoded += map(self.text, dialogs)
-        return torch.tensor(np.stack([vector(self.flavor + self.text(one)) for one in dialogs]))[:, : self.dimension]
+        vectors = torch.tensor(np.stack([vector(self.flavor + self.text(one)) for one in dialogs]))
+        return (
+            torch.nn.functional.normalize(vectors[:, : self.dimension], dim=1)
+            if self.dimension < DIMENSION
+            else vectors
+        )
 
     def encode_images(self, images: Sequence[Path]) -> torch.Tensor:
         return torch.tensor(np.stack([vector(image.name) for image in images]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from chatir import Dialog, Round
 from chatir.errors import InputError
 from chatir.retriever import score as scoring
 from chatir.retriever.curve import curve_json, curve_text
-from chatir.retriever.score import Scores, score
+from chatir.retriever.score import ScoredFile, score
 from chatir.retriever.stop_on_hit import StopOnHit
 from chatir.simulate import read_dialogs, simulate, write_dialogs
 from chatir.simulate.run_file import RunFile
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "talk.json"
 
 
-def columns(scores: Scores) -> list[list[int]]:
+def columns(scores: ScoredFile) -> list[list[int]]:
     """The ranks of each dialog, without what is beyond its end."""
     return [[rank for rank in column if rank] for column in scores.ranks.T.tolist()]
 
@@ -187,12 +187,42 @@ def test_where_no_run_file_can_be_made_the_way_out_is_told(file: Path, tmp_path:
         score(file, Hashing(), corpus(), run_file=tmp_path / "no such folder" / "x.run")
 
 
-def test_a_damaged_rank_is_told(file: Path) -> None:
+@pytest.mark.parametrize("damage", ["nonsense", "5", "[1]", "[1, 2, 3, 0]", '["a", 1, 1, 1]', "[1, 2, 3, 4, 5]"])
+def test_a_damaged_rank_is_told(file: Path, damage: str) -> None:
     score(file, Hashing(), corpus())
     with closing(sqlite3.connect(file.with_suffix(".run"))) as db, db:
-        db.execute("UPDATE ranks SET ranks = 'nonsense' WHERE id = 'image 0.jpg'")
+        db.execute("UPDATE ranks SET ranks = ? WHERE id = 'image 0.jpg'", (damage,))
     with pytest.raises(InputError, match="damaged: some of its ranks cannot be read"):
         score(file, Hashing(), corpus())
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (lambda found: found[1:], "are 27, but the dialogs are 28"),
+        (lambda found: found * 2, "are no unit vectors: row .* has the length 2"),
+        (lambda found: found[0], r"have the shape \[16\]"),
+        (lambda found: found * torch.nan, "are not finite in row 0"),
+        (lambda found: 1 / 0, "cannot encode 28 dialogs at once: ZeroDivisionError"),
+    ],
+)
+def test_what_a_retriever_gives_of_dialogs_is_checked(
+    file: Path, given: Callable[[torch.Tensor], torch.Tensor], told: str
+) -> None:
+    class Wrong(Hashing):
+        def encode_dialogs(self, some: Sequence[Dialog | str]) -> torch.Tensor:
+            return given(super().encode_dialogs(some))
+
+    with pytest.raises(InputError, match=f"Hashing.* {told}"):
+        score(file, Wrong(), corpus())
+
+
+def test_numpy_vectors_do_as_well(file: Path) -> None:
+    class Numpy(Hashing):
+        def encode_dialogs(self, some: Sequence[Dialog | str]) -> np.ndarray:
+            return super().encode_dialogs(some).double().numpy()
+
+    assert columns(score(file, Numpy(), corpus())) == expected_ranks(dialogs(), corpus())
 
 
 @pytest.mark.parametrize("k", [1, 4])
@@ -208,6 +238,14 @@ def test_a_dialog_stops_at_its_first_hit(tmp_path: Path, k: int) -> None:
         hit = next((r for r, rank in enumerate(all_rounds) if rank <= k), rounds)
         assert stopped == all_rounds[: hit + 1]
     assert summary.stopped == sum(min(ranks) <= k for ranks in played)
+
+
+def test_a_target_that_no_hit_can_stop_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    asking = Asking()
+    targets = [replace(dialog, rounds=()) for dialog in dialogs(8)]
+    with pytest.raises(InputError, match=r"target 'image 15\.jpg': 1 of 1 targets are not in the corpus of 12 images"):
+        simulate(targets, asking, Answering(), out=tmp_path / "run.json", observer=StopOnHit(Hashing(), corpus(12), 3))
+    assert asking.calls.batches == []
 
 
 def test_a_run_with_another_way_to_stop_is_another_run(tmp_path: Path) -> None:

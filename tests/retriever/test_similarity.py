@@ -76,7 +76,8 @@ def test_reduced_precision_elsewhere_changes_no_rank_and_is_put_back(
 
     def watched(*given: torch.Tensor) -> torch.Tensor:
         # Not every processor multiplies float32 with less precision when it is allowed to.
-        assert not torch.backends.mkldnn.enabled
+        assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+        assert torch.backends.mkldnn.enabled  # other threads' convolutions go on as they were
         assert not torch.is_autocast_enabled("cpu")
         return multiplied(*given)
 
@@ -97,7 +98,7 @@ def test_an_accelerator_s_reduced_precision_is_off_inside_and_put_back_after_an_
     before = precisions()
     assert cuda.allow_bf16_reduced_precision_reduction
 
-    @full_precision(torch.device("cuda"))
+    @full_precision(torch.device("cuda"), torch.zeros(1, 2, dtype=torch.bfloat16))
     def fails() -> None:
         assert not cuda.allow_fp16_accumulation
         assert not cuda.allow_bf16_reduced_precision_reduction
@@ -109,7 +110,24 @@ def test_an_accelerator_s_reduced_precision_is_off_inside_and_put_back_after_an_
     assert precisions() == before
 
 
+def test_settings_that_are_safe_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Matmul:
+        fp32_precision = "none"
+        allow_fp16_accumulation = True
+
+        def __setattr__(self, name: str, value: object) -> None:
+            raise AssertionError(f"{name} is set to {value}, which other threads would see")
+
+    monkeypatch.setattr(torch.backends.mkldnn, "matmul", Matmul())
+    monkeypatch.setattr(torch.backends.cuda, "matmul", Matmul())
+    for device in ("cpu", "cuda"):
+        with full_precision(torch.device(device), torch.zeros(1, 2)):
+            pass
+
+
+@pytest.mark.usefixtures("own_precisions")
 def test_threads_that_rank_at_once_put_the_settings_back() -> None:
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
     before = precisions()
     first_in, second_in, first_out = (threading.Event() for _ in range(3))
 
