@@ -10,8 +10,9 @@ demo: $(VENV)/offline
 	$(BIN)/chatir simulate --questioner smollm2 --answerer nearest-human \
 	    --targets examples/everyday_scenes.json --out outputs/SmolLM2_NearestHuman_everyday.json
 
+# Two at a time, a file each; make test ARGS="-n 0 -k resume" for some of them, one after the other.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

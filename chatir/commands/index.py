@@ -63,7 +63,7 @@ def index(
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted: what was encoded is kept; the same command goes on") from None
     finally:
-        getattr(search.retriever, "close", lambda: None)()
+        search.close()
     say(_table(indexed))
 
 

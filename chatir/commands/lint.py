@@ -24,7 +24,13 @@ from chatir.console import say
     help="Rounds that a dialog should have.",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+    "--format",
+    "form",
+    envvar="CHATIR_LINT_FORMAT",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
 )
 def lint(files: tuple[Path, ...], reference: Path | None, rounds: int, form: str) -> None:
     """Count the defects of dialogue files.

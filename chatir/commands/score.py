@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -30,13 +31,29 @@ def _cutoffs(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.option(
     "--run",
     "run_file",
+    envvar="CHATIR_SCORE_RUN",
     type=FILE,
     metavar="FILE",
     help="Where to keep the ranks, a file or a folder, if not beside the dialogue file.",
 )
-@click.option("--k", "ks", default="10", show_default=True, callback=_cutoffs, help="Ranks that count as a hit.")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+    "--k",
+    "ks",
+    envvar="CHATIR_SCORE_K",
+    default="10",
+    show_default=True,
+    metavar="K[,K...]",
+    callback=_cutoffs,
+    help="Ranks that count as a hit.",
+)
+@click.option(
+    "--format",
+    "form",
+    envvar="CHATIR_SCORE_FORMAT",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
 )
 def score(
     files: tuple[Path, ...],
@@ -63,14 +80,14 @@ def score(
     check_folder(images)
     if run_file is not None and len(files) > 1 and not run_file.is_dir():
         raise InputError(f"--run {run_file}: is one file for the ranks of {len(files)} files; name a folder")
-    search = Search.of(retriever, retriever_options, corpus, images, on_broken)
-    for file in files:
-        search.check_list(read_dialogs(file), str(file))
     told = []
-    for file in files:
-        scores = search.score(file, run_file)
-        if form == "table":
-            say(curve_text(scores, ks))
-        told.append(curve_json(scores, ks))
+    with closing(Search.of(retriever, retriever_options, corpus, images, on_broken)) as search:
+        for file in files:
+            search.check_list(read_dialogs(file), str(file))
+        for file in files:
+            scores = search.score(file, run_file)
+            if form == "table":
+                say(curve_text(scores, ks))
+            told.append(curve_json(scores, ks))
     if form == "json":
         say(json.dumps(told, indent=2))

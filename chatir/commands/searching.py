@@ -81,6 +81,13 @@ class Search:
         retriever = checked(build("retrievers", name, parse_options(options, "-r"), context))
         return cls(retriever, read_corpus_list(corpus or default_corpus()), images, on_broken)
 
+    def close(self) -> None:
+        """Let the retriever go."""
+        try:
+            getattr(self.retriever, "close", lambda: None)()
+        except Exception as error:  # all is done that it was needed for
+            note(f"the retriever did not close well: {type(error).__name__}: {error}")
+
     def check_list(self, dialogs: Sequence[Dialog], owner: str) -> None:
         """Raise InputError if some targets are not in the list of the corpus; `owner` is whose they are."""
         from chatir.retriever.score import check_targets
@@ -92,7 +99,7 @@ class Search:
         from chatir.retriever.score import check_targets
 
         self.check_list(dialogs, owner)
-        check_targets(dialogs, self.corpus.images, owner)
+        check_targets(dialogs, self.corpus.images, owner, left_out=self.corpus.left_out)
 
     @cached_property
     def corpus(self) -> Corpus:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,14 +140,15 @@ def simulate(
 
     asks, answers = parse_options(questioner_options, "-q"), parse_options(answerer_options, "-a")
     check_folder(images)
-    search = None
-    if retriever is not None:
-        search = Search.of(retriever, retriever_options, corpus, images, on_broken)
-    elif retriever_options or corpus is not None or stop_on_hit is not None:
-        raise InputError("-r, --corpus and --stop-on-hit go with --retriever NAME; see 'chatir list retrievers'")
     if dry_run and stop_on_hit is not None:
         raise InputError("a dry run foresees no hits; without --stop-on-hit it tells the most that the run can take")
-    with nullcontext() if cache is None or dry_run else closing(ReplyCache(cache)) as replies:
+    if retriever is None and (retriever_options or corpus is not None or stop_on_hit is not None):
+        raise InputError("-r, --corpus and --stop-on-hit go with --retriever NAME; see 'chatir list retrievers'")
+    search = None if retriever is None else Search.of(retriever, retriever_options, corpus, images, on_broken)
+    with ExitStack() as stack:
+        if search is not None:
+            stack.callback(search.close)
+        replies = None if cache is None or dry_run else stack.enter_context(closing(ReplyCache(cache)))
         context = Context(images or default_images(), replies, note)
         players = build("questioners", questioner, asks, context), build("answerers", answerer, answers, context)
         read = read_targets(targets or default_targets(), limit, image_template)
@@ -180,9 +181,10 @@ def _run(read: Targets, asking: object, answering: object, **settings: Any) -> R
     from chatir.simulate import simulate as run_simulation
     from chatir.simulate.summary import summary_text
 
+    was_there = settings["out"].exists()
     with shown_progress(sys.stderr) as report:
         summary = run_simulation(read, asking, answering, report=report, note=note, **settings)
-    if not summary.new_replies:
+    if was_there and not summary.new_replies:
         note("this run was complete; its dialogue file is written again")
     name_failures(summary.failed, f"; all are in {summary.run_file}")
     say(summary_text(summary))

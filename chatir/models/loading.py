@@ -105,6 +105,7 @@ def load_model(
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig
     from transformers.utils import logging
 
+    warnings.filterwarnings("ignore", message="Detected pickle protocol")  # of pickles that torch did not write
     if Path(model).is_dir() or not sys.stderr.isatty():  # what comes from the hub may take hours: that is shown
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     precision = chosen_precision(precision)
@@ -183,5 +184,7 @@ def model_config(model: str, revision: str | None) -> Any:
 
 
 def _first_line(error: Exception) -> str:
+    if "weights_only" in str(error):  # torch's advice is to run whatever the file holds
+        return "its weights are damaged, or hold more than numbers, which is not run"
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,8 @@ def checked_images(images: Sequence[str], where: str) -> tuple[str, ...]:
     for place, image in enumerate(images):
         if problem := image_problem(image):
             raise InputError(f"{where}: image {place} {image!r} {problem}")
+        if image != (plain := str(PurePosixPath(image))):
+            raise InputError(f"{where}: image {place} {image!r} must be written {plain!r}, or it could be there twice")
         if (first := places.setdefault(image, place)) != place:
             raise InputError(f"{where}: {image!r} is named twice, as image {first} and {place}")
     return tuple(images)

@@ -31,7 +31,7 @@ def curve_text(scores: ScoredFile, ks: Sequence[int]) -> str:
     rows = [["round", *columns]]
     rows += [[str(number), *figures] for number, figures in enumerate(zip(*columns.values(), strict=True))]
     dialogs = f"{scores.ranks.shape[1]:,} dialogs"
-    title = f"{printable(str(scores.file))}: {dialogs}, {ranking.name} in {ranking.images:,} images"
+    title = f"{printable(str(scores.file))}: {dialogs}, {printable(ranking.name)} in {ranking.images:,} images"
     return "\n".join([title, *(f"  {line}" for line in aligned(rows)), *_of_dialogs(scores, ks)])
 
 

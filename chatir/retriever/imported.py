@@ -19,6 +19,8 @@ from chatir.retriever.indexing import Indexed, silent
 from chatir.retriever.retriever import Identity, Retriever
 from chatir.retriever.shards import ImageRecord, Shard
 
+SINGLE = 1e-6
+"""How far from 1 the length of a vector is that was normalised in single precision."""
 ROWS = 4096
 """Vectors that are held in memory at once, in double precision."""
 
@@ -95,7 +97,7 @@ class _Rows:
         """Unit vectors of some images. Those of length 1, as near as single precision has it, stay as they are."""
         rows = self._doubles(start, stop)
         lengths = _lengths(rows)
-        rows /= np.where(np.abs(lengths - 1) > UNIT, lengths, 1)[:, np.newaxis]
+        rows /= np.where(np.abs(lengths - 1) > SINGLE, lengths, 1)[:, np.newaxis]
         return rows.astype(np.float32)
 
     def _doubles(self, start: int, stop: int) -> NDArray[np.float64]:
@@ -149,14 +151,15 @@ def _pth(file: Path) -> Any:
         with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write itself
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise _unreadable(file, "torch file of tensors alone, which runs no code when it is loaded", error) from None
+        raise _unreadable(file, "torch file of tensors", error) from None
 
 
 def _unreadable(file: Path, what: str, error: Exception) -> InputError:
     if isinstance(error, OSError) and error.strerror:
         return os_error(file, error)
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return InputError(f"{file}: cannot be read as a {what}: {lines[0]}")
+    # What numpy and torch say here is advice to run whatever the file holds.
+    told = "it is damaged, is of another kind, or holds more than numbers, which is not run"
+    return InputError(f"{file}: cannot be read as a {what}: {told} ({type(error).__name__})")
 
 
 def _numbers(held: Any) -> NDArray[Any] | None:

@@ -40,6 +40,7 @@ def open_corpus(
         all_there = root is not None and all(stamp(root, image) != MISSING for image in names)
         others = [] if all_there else [index for index in found if not index.imported]
         if corpus := _at_hand(others, on_broken, note):
+            note("the vectors of the images are those of an earlier index; whether the images changed is not looked at")
             return corpus
     if root is None:
         raise InputError(

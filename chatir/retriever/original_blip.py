@@ -122,7 +122,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def _content(path: Path) -> Any:
     try:
         if not path.is_file():
-            raise InputError(f"{path}: there is no such file")
+            raise InputError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}")
         with warnings.catch_warnings(action="ignore"):  # of other files' pickles
             # Mapped, a tensor is read when it is used: momentum copies and optimizer states never are.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))

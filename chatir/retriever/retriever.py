@@ -62,6 +62,8 @@ class Identity:
     def of(cls, retriever: Retriever) -> Identity:
         """Read what a retriever declares. Raises InputError if it declares no config, or what JSON cannot hold."""
         name = getattr(retriever, "name", None) or type(retriever).__name__
+        if not isinstance(name, str):
+            raise InputError(f"{type(retriever).__name__}: its name is {name!r}, but must be text")
         if not hasattr(retriever, "config"):
             raise InputError(f"{name}: declares no config, by which its vectors are told from another's")
         config = plain_data(retriever.config, f"{name}: config")

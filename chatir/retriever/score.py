@@ -11,7 +11,7 @@ import numpy as np
 
 from chatir.dialog import Dialog
 from chatir.dialogue_json import read_dialogs
-from chatir.errors import InputError
+from chatir.errors import ChatirError, InputError
 from chatir.files import file_sha256
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.given import given_vectors
@@ -32,8 +32,8 @@ class ScoredFile:
     """Ranks of a dialogue file's targets.
 
     ranks: [rounds + 1, dialogs], in the file's order; 0 beyond the end of a dialog. truncated: percentage of the
-    dialogs that were played so far whose text is longer than the retriever reads [rounds + 1], None if it cannot
-    tell. new: dialogs that this call ranked.
+    dialogs that were played so far whose text is longer than the retriever reads [rounds + 1], nan where none was
+    played any more, None if it cannot tell. new: dialogs that this call ranked.
     """
 
     file: Path
@@ -63,7 +63,7 @@ def score(
     """
     file = Path(file)
     dialogs = read_dialogs(file)
-    check_targets(dialogs, corpus.images, str(file))
+    check_targets(dialogs, corpus.images, str(file), left_out=corpus.left_out)
     identity = Identity.of(retriever)
     ranking = Ranking(identity.name, identity.config, corpus.fingerprint, len(corpus))
     with closing(_run_of(file, run_file)) as run:
@@ -77,15 +77,16 @@ def score(
             found = dict(zip([dialog.id for dialog in part], ranked(part, retriever, corpus), strict=True))
             kept.keep(ranking, ((dialog, found[dialog.id]) for dialog in part), made_with)
             known |= found
-        return _scored(file, run.path, ranking, [known[dialog.id] for dialog in dialogs], len(new))
+        # A run whose dialogs were all stopped early has as many rounds as one that was not.
+        rounds = max(run.config.get("rounds", 0), *(len(dialog.rounds) for dialog in dialogs))
+        return _scored(file, run.path, ranking, [known[dialog.id] for dialog in dialogs], rounds, len(new))
 
 
 def ranked(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -> Iterator[DialogRanks]:
     """The ranks of each dialog's target, for its caption and after each of its rounds."""
     seen = [prefix for dialog in dialogs for prefix in prefixes(dialog)]
     ranks = ranks_now(seen, retriever, corpus)
-    tell = getattr(retriever, "truncated", None)
-    cut = None if tell is None else list(tell(seen))
+    cut = _truncated_now(seen, retriever)
     start = 0
     for dialog in dialogs:
         part = slice(start, start := start + len(dialog.rounds) + 1)
@@ -104,8 +105,28 @@ def ranks_now(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -
             f"{corpus.dimension}; their vectors are another model's"
         )
     targets = np.array([corpus.position(dialog.image) for dialog in dialogs])
-    queries = torch.from_numpy(vectors).to(getattr(retriever, "device", "cpu"))
+    device = getattr(retriever, "device", "cpu")
+    try:
+        queries = torch.from_numpy(vectors).to(str(device))
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch has one for each kind of trouble
+        raise InputError(f"{name}: nothing can be ranked on its device {device!r}: {error}") from None
     return list(target_ranks(queries, corpus.shards, targets).tolist())
+
+
+def _truncated_now(dialogs: Sequence[Dialog], retriever: Retriever) -> list[bool] | None:
+    """Whether each text is longer than the retriever reads, None if it cannot tell. Raises InputError."""
+    if (tell := getattr(retriever, "truncated", None)) is None:
+        return None
+    name = Identity.of(retriever).name
+    try:
+        cut = [bool(one) for one in tell(dialogs)]
+    except (MemoryError, ChatirError):
+        raise
+    except Exception as error:
+        raise InputError(f"{name}: its truncated() fails: {type(error).__name__}: {error}") from error
+    if len(cut) != len(dialogs):
+        raise InputError(f"{name}: its truncated() tells of {len(cut)} texts, but was given {len(dialogs)}")
+    return cut
 
 
 def prefixes(dialog: Dialog) -> list[Dialog]:
@@ -113,17 +134,25 @@ def prefixes(dialog: Dialog) -> list[Dialog]:
     return [replace(dialog, rounds=dialog.rounds[:count]) for count in range(len(dialog.rounds) + 1)]
 
 
-def check_targets(dialogs: Sequence[Dialog], images: Sequence[str], owner: str) -> None:
-    """Raise InputError if a dialog's image is not in the corpus; `owner` is whose dialogs they are."""
+def check_targets(
+    dialogs: Sequence[Dialog], images: Sequence[str], owner: str, *, left_out: Sequence[str] = ()
+) -> None:
+    """Raise InputError if a dialog's image is not in the corpus; `owner` is whose dialogs they are.
+
+    left_out: images that its list names, and that are broken.
+    """
     if not dialogs:
         raise InputError(f"{owner}: holds no dialogs")
     held = set(images)
     missing = [dialog.image for dialog in dialogs if dialog.image not in held]
     if missing:
         named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        told = f"{owner}: {len(missing)} of {len(dialogs)} targets"
+        if set(missing) <= set(left_out):
+            raise InputError(f"{told} have broken images, which are left out of the corpus: {named}; mend them")
         raise InputError(
-            f"{owner}: {len(missing)} of {len(dialogs)} targets are not in the corpus of {len(images)} images: "
-            f"{named}; name the corpus that they are from with --corpus"
+            f"{told} are not in the corpus of {len(images)} images: {named}; "
+            "name the corpus that they are from with --corpus"
         )
 
 
@@ -148,9 +177,10 @@ def _run_of(file: Path, run_file: Path | str | None) -> RunFile:
     )
 
 
-def _scored(file: Path, run_file: Path, ranking: Ranking, found: Sequence[DialogRanks], new: int) -> ScoredFile:
-    rounds = max(len(one.ranks) for one in found)
-    ranks = np.zeros((rounds, len(found)), dtype=np.int64)
+def _scored(
+    file: Path, run_file: Path, ranking: Ranking, found: Sequence[DialogRanks], rounds: int, new: int
+) -> ScoredFile:
+    ranks = np.zeros((rounds + 1, len(found)), dtype=np.int64)
     for place, one in enumerate(found):
         ranks[: len(one.ranks), place] = one.ranks
     return ScoredFile(file, run_file, ranking, ranks, _truncated(ranks, [one.truncated for one in found]), new)
@@ -162,4 +192,5 @@ def _truncated(ranks: Ranks, first: Sequence[int | None]) -> Figures | None:
         return None
     played = ranks > 0
     cut = np.arange(len(ranks))[:, np.newaxis] >= np.array(told)
-    return np.asarray(100 * (cut & played).sum(axis=1) / played.sum(axis=1))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(100 * (cut & played).sum(axis=1) / played.sum(axis=1))

@@ -36,7 +36,7 @@ class StopOnHit:
     def check(self, target: Dialog, rounds: int) -> None:
         """Raise InputError for a target that the corpus does not hold."""
         if target.image not in self._corpus:
-            check_targets([target], self._corpus.images, f"target {target.id!r}")
+            check_targets([target], self._corpus.images, f"target {target.id!r}", left_out=self._corpus.left_out)
 
     def observe(self, dialogs: Sequence[Dialog]) -> list[bool]:
         """Whether each dialog has found its target."""

@@ -167,8 +167,9 @@ class TwoTower(ABC):
         self._model  # noqa: B018 - loading is no part of what a smaller batch could mend
         with torch.inference_mode():
             found = features()
-            if found.dim() != 2:
-                raise InputError(f"model {self._id}: gives no single vector a text or image, but {found.dim() - 1}-d")
+            if not isinstance(found, torch.Tensor) or found.dim() != 2:
+                what = f"{found.dim() - 1}-d" if isinstance(found, torch.Tensor) else type(found).__name__
+                raise InputError(f"model {self._id}: gives no single vector a text or image, but {what}")
             return found.float().cpu()
 
     def _read(self, path: Path) -> Any:

@@ -93,21 +93,17 @@ def _check_same_targets(run: RunFile, targets: Iterable[Dialog]) -> None:
 
 def differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs between two configurations, a line each: `questioner.config.model: 'a' there, 'b' now`."""
-    old, new = dict(_leaves(recorded)), dict(_leaves(now))
-    names = [*old, *(name for name in new if name not in old)]
-    return [
-        f"{name}: {_brief(old.get(name))} there, {_brief(new.get(name))} now"
-        for name in names
-        if old.get(name) != new.get(name)
-    ]
+    return [f"{name}: {_brief(old)} there, {_brief(new)} now" for name, old, new in _unequal(recorded, now)]
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{name}.{key}" if name else key)
-    else:
-        yield name, value
+def _unequal(old: dict[str, Any], new: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """What differs, as deep as both sides go: a name, and the value on each side, None where there is none."""
+    for key in [*old, *(key for key in new if key not in old)]:
+        one, other = old.get(key), new.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _unequal(one, other, f"{above}{key}.")
+        elif one != other:
+            yield f"{above}{key}", one, other
 
 
 def _brief(value: Any) -> str:

@@ -81,6 +81,17 @@ def test_ranks_are_printed_as_json_with_several_cutoffs(typed: Typed) -> None:
     assert told["retriever"]["config"]["separator"] == ", "
 
 
+def test_options_may_come_from_the_environment(typed: Typed, monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    (place / "elsewhere").mkdir(exist_ok=True)
+    settings = {"K": "2", "FORMAT": "json", "RUN": "elsewhere", "RETRIEVER": "clip", "CORPUS": "scenes/corpus.json"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"CHATIR_SCORE_{name}", value)
+    code, out, err = typed("score", "scenes/targets.json", "-r", f"model={checkpoints()['clip']}", "--images", "scenes")
+    assert code == 0, err
+    assert "hits@2" in json.loads(out)[0]
+    assert (place / "elsewhere/targets.run").exists()
+
+
 def test_stopping_at_hits_saves_questions_and_tells_how_many(typed: Typed) -> None:
     code, out, err = typed("simulate", *PLAY, *CLIP, *SCENES, "--stop-on-hit", "3")
     assert code == 0, err
@@ -113,7 +124,7 @@ def test_a_target_whose_image_is_broken_is_told_before_anybody_is_asked(
     assert "1 of 40 images cannot be indexed: images/5-000003.png" in err
     code, out, err = typed("simulate", *PLAY, *CLIP, *broken, *stop, "--on-broken", "skip")
     assert (code, out) == (2, "")
-    assert "1 of 40 targets are not in the corpus of 39 images: images/5-000003.png" in err
+    assert "1 of 40 targets have broken images, which are left out of the corpus: images/5-000003.png" in err
     assert not (place / "talk.run").exists()
 
 

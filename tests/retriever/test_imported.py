@@ -87,8 +87,8 @@ def test_other_precisions_become_single(dtype: torch.dtype, take: Import, vector
     assert rows(corpus).dtype == np.float32
     if dtype != torch.bfloat16:  # which is too coarse to keep a length of 1
         assert notes == []
-        assert np.array_equal(rows(corpus), held.float().numpy())
-    assert np.allclose(np.linalg.norm(rows(corpus), axis=1), 1, atol=1e-3)
+    assert np.allclose(rows(corpus), held.float().numpy(), atol=5e-3)
+    assert np.allclose(np.linalg.norm(rows(corpus).astype(np.float64), axis=1), 1, atol=2e-6)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -244,7 +244,9 @@ def test_code_in_a_pickle_is_not_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save((torch.arange(COUNT), Code()), tmp_path / "vectors.pth")
-    with pytest.raises(InputError, match="cannot be read as a torch file of tensors alone") as refused:
+    with pytest.raises(
+        InputError, match=r"cannot be read as a torch file of tensors: it .* which is not run"
+    ) as refused:
         import_vectors(Colors(), names, tmp_path / "vectors.pth")
     told(refused)
     assert not (tmp_path / "ran").exists()

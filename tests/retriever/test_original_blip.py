@@ -226,7 +226,7 @@ def test_what_is_no_checkpoint_is_told(original: Path, tmp_path: Path) -> None:
         line = refused(tmp_path / name, original)
         assert line.startswith(("cannot be read: it is damaged, is no checkpoint", "holds no weights")), (name, line)
     assert refused(tmp_path / "missing", original) == "there is no such file"
-    assert refused(tmp_path, original) == "there is no such file"
+    assert refused(tmp_path, original) == "is no file"
 
 
 def test_damaged_bytes_are_one_line_at_worst(original: Path, tmp_path: Path) -> None:

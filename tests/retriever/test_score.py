@@ -19,6 +19,7 @@ from chatir import Dialog, Round
 from chatir.errors import InputError
 from chatir.retriever import score as scoring
 from chatir.retriever.curve import curve_json, curve_text
+from chatir.retriever.metrics import best_log_rank_integral, hits_at_k
 from chatir.retriever.score import ScoredFile, score
 from chatir.retriever.stop_on_hit import StopOnHit
 from chatir.simulate import read_dialogs, simulate, write_dialogs
@@ -238,6 +239,47 @@ def test_a_dialog_stops_at_its_first_hit(tmp_path: Path, k: int) -> None:
         hit = next((r for r, rank in enumerate(all_rounds) if rank <= k), rounds)
         assert stopped == all_rounds[: hit + 1]
     assert summary.stopped == sum(min(ranks) <= k for ranks in played)
+
+
+def test_a_run_that_stopped_early_as_a_whole_has_as_many_rounds_as_any(tmp_path: Path) -> None:
+    """Its measures are those of the whole run in every round that both played, and BRI is divided by all rounds."""
+    targets = [replace(dialog, rounds=()) for dialog in dialogs(8)]
+    simulate(targets, Asking(), Answering(), out=tmp_path / "whole.json", rounds=6)
+    whole = score(tmp_path / "whole.json", Hashing(), corpus())
+    for k in (1, 20, 40):
+        out = tmp_path / f"stopped{k}.json"
+        simulate(targets, Asking(), Answering(), out=out, rounds=6, observer=StopOnHit(Hashing(), corpus(), k))
+        stopped = score(out, Hashing(), corpus())
+        assert stopped.ranks.shape == (7, 8)
+        assert hits_at_k(stopped.ranks, k).tolist() == hits_at_k(whole.ranks, k).tolist()
+    assert (stopped.ranks[1:] == 0).all()
+    assert best_log_rank_integral(stopped.ranks) == pytest.approx(np.log(whole.ranks[0]).mean())
+    assert curve_json(stopped, [10])["truncated"] == [0.0, *[None] * 6]
+
+
+@pytest.mark.parametrize(
+    ("tell", "told"),
+    [
+        (lambda some: [True], "tells of 1 texts, but was given 28"),
+        (lambda some: 1 / 0, "fails: ZeroDivisionError"),
+        (lambda some: 5, "fails: TypeError"),
+    ],
+)
+def test_a_retriever_that_tells_nonsense_about_truncation_is_named(
+    file: Path, tell: Callable[[object], object], told: str
+) -> None:
+    retriever = Hashing()
+    retriever.truncated = tell
+    with pytest.raises(InputError, match=rf"Hashing: its truncated\(\) {told}"):
+        score(file, retriever, corpus())
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:99", 5.5])
+def test_a_device_that_is_not_there_is_named(file: Path, device: object) -> None:
+    retriever = Hashing()
+    retriever.device = device
+    with pytest.raises(InputError, match=f"Hashing: nothing can be ranked on its device {device!r}"):
+        score(file, retriever, corpus())
 
 
 def test_a_target_that_no_hit_can_stop_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
