@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -95,11 +95,15 @@ class Search:
         check_targets(dialogs, self.images, owner)
 
     def check_corpus(self, dialogs: Sequence[Dialog], owner: str) -> None:
-        """Raise InputError if some targets have no vector; the index is made first, where need be."""
-        from chatir.retriever.score import check_targets
+        """Raise InputError if some targets have no vector, or the retriever cannot rank a caption.
+
+        The index is made first, where need be.
+        """
+        from chatir.retriever.score import check_targets, ranked
 
         self.check_list(dialogs, owner)
         check_targets(dialogs, self.corpus.images, owner, left_out=self.corpus.left_out)
+        list(ranked([replace(dialogs[0], rounds=())], self.retriever, self.corpus))
 
     @cached_property
     def corpus(self) -> Corpus:

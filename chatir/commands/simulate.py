@@ -13,6 +13,7 @@ from chatir.commands.arguments import FILE, check_folder, name_failures, read_ta
 from chatir.commands.searching import Search, search_options
 from chatir.console import note, printable, say, shown_progress
 from chatir.errors import InputError
+from chatir.files import file_sha256
 
 if TYPE_CHECKING:
     from chatir.simulate.summary import RunSummary
@@ -101,7 +102,10 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
 @click.option("--dry-run", is_flag=True, help="Print calls, estimated tokens and cost of each player, and call nobody.")
 @search_options(required=False)
 @click.option(
-    "--stop-on-hit", type=int, metavar="K", help="Stop a dialog once the retriever ranks its target K or better."
+    "--stop-on-hit",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Stop a dialog once the retriever ranks its target K or better.",
 )
 def simulate(
     questioner: str,
@@ -181,10 +185,11 @@ def _run(read: Targets, asking: object, answering: object, **settings: Any) -> R
     from chatir.simulate import simulate as run_simulation
     from chatir.simulate.summary import summary_text
 
-    was_there = settings["out"].exists()
+    out: Path = settings["out"]
+    before = file_sha256(out) if out.is_file() and not settings["fresh"] else None
     with shown_progress(sys.stderr) as report:
         summary = run_simulation(read, asking, answering, report=report, note=note, **settings)
-    if was_there and not summary.new_replies:
+    if before is not None and not summary.new_replies and before == file_sha256(out):
         note("this run was complete; its dialogue file is written again")
     name_failures(summary.failed, f"; all are in {summary.run_file}")
     say(summary_text(summary))

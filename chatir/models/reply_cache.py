@@ -38,6 +38,10 @@ class CachedModel:
     used: float
 
 
+_OPENING = threading.Lock()
+"""One at a time: while a file gets its write-ahead log, SQLite turns others away at once and lets nobody wait."""
+
+
 class ReplyCache:
     """Values by what fixes them; values and keys are plain JSON data.
 
@@ -49,27 +53,33 @@ class ReplyCache:
     def __init__(self, path: Path, *, create: bool = True) -> None:
         self.path = path
         self._lock = threading.Lock()
-        _check_file(path, create=create)
-        with self._errors():
+        with _OPENING, self._errors():
+            _check_file(path, create=create)
             self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
-                (version,) = self._db.execute("PRAGMA user_version").fetchone()
-                if version not in (0, FORMAT):
-                    raise InputError(
-                        f"{path}: is a reply cache of format {version}; this chatir reads {FORMAT}; name another file"
-                    )
-                (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-                if verdict != "ok":
-                    raise InputError(f"{path}: the reply cache is damaged; move it away, or name another file")
-                if version == 0:  # no write-ahead log yet: the header that tells whose file it is must be in the file
-                    self._db.executescript(
-                        f"PRAGMA application_id = {APPLICATION_ID}; {_SCHEMA} PRAGMA user_version = {FORMAT};"
-                    )
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")  # a cache may lose its last replies to a power cut
+                self._set_up()
             except BaseException:
                 self._db.close()
                 raise
+
+    def _set_up(self) -> None:
+        """Make the tables where there are none. Raises InputError for a file that is no whole reply cache."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, FORMAT):
+            raise InputError(
+                f"{self.path}: is a reply cache of format {version}; this chatir reads {FORMAT}; name another file"
+            )
+        (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise InputError(f"{self.path}: the reply cache is damaged; move it away, or name another file")
+        if version == 0:  # no write-ahead log yet: the header that tells whose file it is must be in the file
+            self._db.executescript(
+                f"PRAGMA application_id = {APPLICATION_ID}; {_SCHEMA} PRAGMA user_version = {FORMAT};"
+            )
+        (mode,) = self._db.execute("PRAGMA journal_mode").fetchone()
+        if mode != "wal":
+            self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")  # a cache may lose its last replies to a power cut
 
     def get(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
         """What was kept under this very key, None if nothing was."""

@@ -94,9 +94,7 @@ def checked_images(images: Sequence[str], where: str) -> tuple[str, ...]:
     for place, image in enumerate(images):
         if problem := image_problem(image):
             raise InputError(f"{where}: image {place} {image!r} {problem}")
-        if image != (plain := str(PurePosixPath(image))):
-            raise InputError(f"{where}: image {place} {image!r} must be written {plain!r}, or it could be there twice")
-        if (first := places.setdefault(image, place)) != place:
+        if (first := places.setdefault(str(PurePosixPath(image)), place)) != place:
             raise InputError(f"{where}: {image!r} is named twice, as image {first} and {place}")
     return tuple(images)
 

@@ -21,7 +21,7 @@ def given_vectors(name: str, encode: Callable[[Sequence[Any]], Any], things: Seq
         vectors = as_array(encode(things))
     except (MemoryError, ChatirError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         told = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise InputError(f"{name} cannot encode {len(things)} {what} at once: {told}") from error
     if problem := vectors_problem(vectors, len(things), what):
@@ -30,11 +30,12 @@ def given_vectors(name: str, encode: Callable[[Sequence[Any]], Any], things: Seq
 
 
 def as_array(vectors: Any) -> NDArray[Any]:
-    """A tensor, on whatever device, or what numpy takes for an array. bfloat16, which numpy lacks, as float32."""
+    """A tensor, on whatever device, or what numpy takes for an array. Types that numpy lacks become float32."""
     import torch
 
     if isinstance(vectors, torch.Tensor):
         vectors = vectors.detach().cpu()
-        vectors = (vectors.float() if vectors.dtype == torch.bfloat16 else vectors).numpy()
+        known = (torch.float16, torch.float32, torch.float64)
+        vectors = (vectors.float() if vectors.is_floating_point() and vectors.dtype not in known else vectors).numpy()
     array: NDArray[Any] = np.asarray(vectors)
     return array

@@ -16,7 +16,7 @@ from chatir.errors import ChatirError, InputError
 from chatir.models.images import ImageError, ImageFolder, decoded
 from chatir.retriever.corpus import Vectors
 from chatir.retriever.given import given_vectors
-from chatir.retriever.retriever import Identity, Retriever
+from chatir.retriever.retriever import Identity, Retriever, declared
 from chatir.retriever.shards import ImageRecord
 
 Item = TypeVar("Item")
@@ -130,7 +130,7 @@ class Encoder:
 
     def __init__(self, retriever: Retriever) -> None:
         self.name = Identity.of(retriever).name
-        self.batch_size = getattr(retriever, "batch_size", 32)
+        self.batch_size = declared(retriever, "batch_size", 32)
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise InputError(
                 f"{self.name}: batch_size is {self.batch_size!r}, but must be a whole number of at least 1"

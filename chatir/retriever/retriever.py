@@ -50,6 +50,15 @@ def checked(retriever: object) -> Retriever:
     return cast("Retriever", retriever)
 
 
+def declared(retriever: Retriever, attribute: str, default: Any) -> Any:
+    """An attribute that a retriever may have. Raises InputError if it cannot be had."""
+    try:
+        return getattr(retriever, attribute, default)
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise InputError(f"{type(retriever).__name__}: its {attribute} cannot be had: {told}") from error
+
+
 @dataclass(frozen=True)
 class Identity:
     """What of a retriever fixes its vectors: its name with all of its options, and with those that images depend on."""
@@ -61,11 +70,11 @@ class Identity:
     @classmethod
     def of(cls, retriever: Retriever) -> Identity:
         """Read what a retriever declares. Raises InputError if it declares no config, or what JSON cannot hold."""
-        name = getattr(retriever, "name", None) or type(retriever).__name__
+        name = declared(retriever, "name", None) or type(retriever).__name__
         if not isinstance(name, str):
             raise InputError(f"{type(retriever).__name__}: its name is {name!r}, but must be text")
-        if not hasattr(retriever, "config"):
+        if (config := declared(retriever, "config", None)) is None:
             raise InputError(f"{name}: declares no config, by which its vectors are told from another's")
-        config = plain_data(retriever.config, f"{name}: config")
-        image_config = plain_data(getattr(retriever, "image_config", config), f"{name}: image_config")
+        config = plain_data(config, f"{name}: config")
+        image_config = plain_data(declared(retriever, "image_config", config), f"{name}: image_config")
         return cls(name, config, image_config)

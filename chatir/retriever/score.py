@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from chatir.retriever.corpus import Corpus
 from chatir.retriever.given import given_vectors
 from chatir.retriever.metrics import Figures, Ranks
 from chatir.retriever.ranks import target_ranks
-from chatir.retriever.retriever import Identity, Retriever
+from chatir.retriever.retriever import Identity, Retriever, declared
 from chatir.simulate.provenance import provenance
 from chatir.simulate.run_file import RunFile
 from chatir.simulate.run_ranks import DialogRanks, Ranking, RunRanks
@@ -105,24 +106,24 @@ def ranks_now(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -
             f"{corpus.dimension}; their vectors are another model's"
         )
     targets = np.array([corpus.position(dialog.image) for dialog in dialogs])
-    device = getattr(retriever, "device", "cpu")
+    device = declared(retriever, "device", "cpu")
     try:
         queries = torch.from_numpy(vectors).to(str(device))
-    except (RuntimeError, AssertionError, TypeError) as error:  # torch has one for each kind of trouble
+        return list(target_ranks(queries, corpus.shards, targets).tolist())
+    except (RuntimeError, AssertionError) as error:  # torch has one for each kind of trouble
         raise InputError(f"{name}: nothing can be ranked on its device {device!r}: {error}") from None
-    return list(target_ranks(queries, corpus.shards, targets).tolist())
 
 
 def _truncated_now(dialogs: Sequence[Dialog], retriever: Retriever) -> list[bool] | None:
     """Whether each text is longer than the retriever reads, None if it cannot tell. Raises InputError."""
-    if (tell := getattr(retriever, "truncated", None)) is None:
+    if (tell := declared(retriever, "truncated", None)) is None:
         return None
     name = Identity.of(retriever).name
     try:
         cut = [bool(one) for one in tell(dialogs)]
     except (MemoryError, ChatirError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{name}: its truncated() fails: {type(error).__name__}: {error}") from error
     if len(cut) != len(dialogs):
         raise InputError(f"{name}: its truncated() tells of {len(cut)} texts, but was given {len(dialogs)}")
@@ -163,7 +164,7 @@ def _run_of(file: Path, run_file: Path | str | None) -> RunFile:
         path = Path(run_file) / path.name if Path(run_file).is_dir() else Path(run_file)
     sha256 = file_sha256(file)
     try:
-        run = RunFile.open(path) if path.exists() else RunFile.create(path, {"imported": sha256})
+        run = RunFile.open(path) if path.exists() else RunFile.create(path, _imported(file, path, sha256))
     except RunInUseError:
         raise
     except InputError as error:
@@ -175,6 +176,17 @@ def _run_of(file: Path, run_file: Path | str | None) -> RunFile:
         f"{path}: is the run file of another {file.name} than {file} is now; bring back the file that belongs to it, "
         "or name another run file with --run"
     )
+
+
+def _imported(file: Path, path: Path, sha256: str) -> dict[str, Any]:
+    """What a run file is told that is made for ranks: whose, and of how many rounds, if another one tells."""
+    config: dict[str, Any] = {"imported": sha256}
+    own = file.with_suffix(".run")
+    if own != path and own.exists():
+        with suppress(InputError), closing(RunFile.open(own)) as run:
+            if run.exported(sha256):
+                config["rounds"] = run.config["rounds"]
+    return config
 
 
 def _scored(

@@ -179,7 +179,7 @@ def full_precision(device: torch.device, *arrays: Array) -> Iterator[None]:
     """Products of these arrays as their types say, whatever the process allows elsewhere (TF32, bf16 sums, autocast).
 
     Such settings are the whole process's: those that are safe already are not touched, since other threads may be
-    computing; the others are put back at the end. One thread at a time is inside.
+    computing; the others are put back at the end (one that was inherited, as its own). One thread at a time is inside.
     """
     with _ONE_AT_A_TIME, ExitStack() as stack:
         stack.enter_context(torch.no_grad())

@@ -107,6 +107,8 @@ def _unequal(old: dict[str, Any], new: dict[str, Any], above: str = "") -> Itera
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, dict) and "name" in value:  # a player that the other side has not
+        value = value["name"]
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -102,6 +102,24 @@ def test_stopping_at_hits_saves_questions_and_tells_how_many(typed: Typed) -> No
     assert "Hits@3" in out
 
 
+def test_only_a_run_that_was_complete_is_told_to_be_so(typed: Typed) -> None:
+    stop = ("--stop-on-hit", str(COUNT))  # at its caption, each of them
+    told = "this run was complete"
+    assert [told in typed("simulate", *PLAY, *CLIP, *SCENES, *stop, "--limit", n)[2] for n in "557"] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_retriever_that_cannot_read_a_caption_ends_a_run_before_anybody_is_asked(typed: Typed, place: Path) -> None:
+    blind = ("--retriever", "hf-text-image", "-r", f"model={checkpoints()['blip2']}")
+    code, out, err = typed("simulate", *PLAY, *blind, *SCENES)
+    assert (code, out) == (2, "")
+    assert "gives no single vector a text or image" in err
+    assert not (place / "talk.run").exists()
+
+
 def test_a_corpus_without_the_targets_is_refused_before_anybody_is_asked(typed: Typed, place: Path) -> None:
     (place / "less.json").write_text(json.dumps(json.loads((place / "scenes/corpus.json").read_text())[:30]))
     less = ("--corpus", "less.json", "--images", "scenes")
@@ -154,7 +172,7 @@ def test_ranks_of_files_that_must_not_change_go_elsewhere(typed: Typed, place: P
         (("score", "talk.json", *CLIP, "--images", "scenes"), "'chatir fetch' brings it"),
         (("simulate", *PLAY, "-r", "model=x"), "go with --retriever NAME"),
         (("simulate", *PLAY, "--stop-on-hit", "3"), "go with --retriever NAME"),
-        (("simulate", *PLAY, *CLIP, *SCENES, "--stop-on-hit", "0"), "stop-on-hit is 0, but must be at least 1"),
+        (("simulate", *PLAY, *CLIP, *SCENES, "--stop-on-hit", "0"), "0 is not in the range x>=1"),
         (("simulate", *PLAY, *CLIP, *SCENES, "--stop-on-hit", "3", "--dry-run"), "a dry run foresees no hits"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from chatir.errors import InputError
-from chatir.retriever.corpus import Corpus, images_fingerprint, read_corpus_list, vectors_fingerprint
+from chatir.retriever.corpus import Corpus, checked_images, images_fingerprint, read_corpus_list, vectors_fingerprint
 
 
 def unit(count: int, dimension: int = 5, seed: int = 0) -> np.ndarray:
@@ -113,3 +113,10 @@ def test_a_list_that_no_corpus_can_have_is_refused_by_name(tmp_path: Path, image
 def test_the_released_list_is_a_corpus(shared: Path) -> None:
     images = read_corpus_list(shared / "data" / "chatir" / "ChatIR_Protocol" / "Search_Space_val_50k.json")
     assert (len(images), images[0]) == (50_000, "unlabeled2017/000000000008.jpg")
+
+
+@pytest.mark.parametrize("again", ["./b/1.png", "b//1.png", "b/./1.png"])
+def test_an_image_is_not_there_twice_under_two_spellings(again: str) -> None:
+    with pytest.raises(InputError, match="is named twice, as image 1 and 2"):
+        checked_images(["a.png", "b/1.png", again], "list.json")
+    assert checked_images(["a.png", again], "list.json") == ("a.png", again)

@@ -45,6 +45,16 @@ def test_a_retriever_that_does_not_tell_what_it_is_is_refused() -> None:
         Identity.of(checked(Vectors()))
 
 
+@pytest.mark.parametrize("attribute", ["name", "config", "image_config"])
+def test_what_a_retriever_fails_to_tell_of_itself_is_named(attribute: str) -> None:
+    def fails(self: object) -> None:
+        raise RuntimeError("no luck")
+
+    retriever = type("Unlucky", (Vectors,), {"config": {}} | {attribute: property(fails)})()
+    with pytest.raises(InputError, match=f"Unlucky: its {attribute} cannot be had: RuntimeError: no luck"):
+        Identity.of(checked(retriever))
+
+
 def test_a_config_is_plain_data() -> None:
     retriever = checked(Vectors())
     retriever.config = {"model": object()}

@@ -251,6 +251,8 @@ def test_a_run_that_stopped_early_as_a_whole_has_as_many_rounds_as_any(tmp_path:
         simulate(targets, Asking(), Answering(), out=out, rounds=6, observer=StopOnHit(Hashing(), corpus(), k))
         stopped = score(out, Hashing(), corpus())
         assert stopped.ranks.shape == (7, 8)
+        elsewhere = score(out, Hashing(), corpus(), run_file=tmp_path / f"elsewhere{k}.run")
+        assert np.array_equal(elsewhere.ranks, stopped.ranks)
         assert hits_at_k(stopped.ranks, k).tolist() == hits_at_k(whole.ranks, k).tolist()
     assert (stopped.ranks[1:] == 0).all()
     assert best_log_rank_integral(stopped.ranks) == pytest.approx(np.log(whole.ranks[0]).mean())
@@ -274,7 +276,7 @@ def test_a_retriever_that_tells_nonsense_about_truncation_is_named(
         score(file, retriever, corpus())
 
 
-@pytest.mark.parametrize("device", ["nowhere", "cuda:99", 5.5])
+@pytest.mark.parametrize("device", ["nowhere", "cuda:99", "meta", 5.5])
 def test_a_device_that_is_not_there_is_named(file: Path, device: object) -> None:
     retriever = Hashing()
     retriever.device = device
