@@ -21,7 +21,7 @@ from torch import Tensor
 from chatir.retriever import ranks as counting
 from chatir.retriever import target_ranks
 from chatir.retriever.ranks import tiling
-from chatir.retriever.similarity import product
+from chatir.retriever.similarity import pair_scores, product
 
 REFERENCE_BATCH = 500
 ROUNDS = 11
@@ -79,6 +79,15 @@ def scored_again(queries: Tensor, corpus: Tensor, positions: Tensor) -> int:
     return pairs
 
 
+def microseconds_a_pair(queries: Tensor, corpus: Tensor) -> float:
+    """What the float64 score of one pair takes, of many random ones, on one thread."""
+    torch.set_num_threads(1)
+    random = torch.Generator().manual_seed(1)
+    rows, columns = (torch.randint(len(some), (2**17,), generator=random) for some in (queries, corpus))
+    seconds = best({"pairs": lambda: pair_scores(queries, rows, corpus, columns)}, repetitions=3)["pairs"]
+    return round(1e6 * seconds / len(rows), 2)
+
+
 def best(ways: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
     """Least seconds of each way, after one round that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -130,6 +139,7 @@ def main() -> None:
         "median_rank": int(target_ranks(*search).median()),
         "pairs": options.queries * options.images,
         "pairs_scored_again": scored_again(*search),
+        "microseconds_a_pair": microseconds_a_pair(*search[:2]),
         "ranks_that_differ_from_sorting_in_float32": differing,
     }
     print(json.dumps(figures, indent=2))

@@ -126,8 +126,10 @@ def test_it_is_found_without_any_images_and_before_those_of_the_data_folder(
     (data / "images" / "images").mkdir(parents=True)
     for name in names:
         (data / "images" / name).write_bytes(b"no image, and none is looked at")
-    opened = open_corpus(Colors(), names)
+    notes: list[str] = []
+    opened = open_corpus(Colors(), names, note=notes.append)
     assert opened.fingerprint == imported.fingerprint
+    assert [note.partition(";")[0] for note in notes] == ["the vectors of the images are those that were imported"]
     assert np.array_equal(rows(opened), vectors)
     with pytest.raises(InputError, match="23 of 23 images cannot be indexed"):
         open_corpus(Colors(), names, data / "images")

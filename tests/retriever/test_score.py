@@ -296,8 +296,16 @@ def test_a_run_with_another_way_to_stop_is_another_run(tmp_path: Path) -> None:
     targets = [replace(dialog, rounds=()) for dialog in dialogs(2)]
     out = tmp_path / "run.json"
     simulate(targets, Asking(), Answering(), out=out, rounds=1, observer=StopOnHit(Hashing(), corpus(), 3))
-    for observer in (StopOnHit(Hashing(), corpus(), 4), StopOnHit(Hashing(), corpus(41), 3), None):
-        with pytest.raises(InputError, match="another configuration"):
+    others = {
+        r"\(observer.config.k: 3 there, 4 now\)": StopOnHit(Hashing(), corpus(), 4),
+        r"\(observer.config.corpus: .* there, .* now\)": StopOnHit(Hashing(), corpus(41), 3),
+        r"\(observer.config.retriever.config.longest: 60 there, 50 now; .*image_config.longest: 60": StopOnHit(
+            Hashing(longest=50), corpus(), 3
+        ),
+        r'\(observer: "StopOnHit" there, null now\)': None,
+    }
+    for told, observer in others.items():
+        with pytest.raises(InputError, match=f"another configuration {told}"):
             simulate(targets, Asking(), Answering(), out=out, rounds=1, observer=observer)
 
 
