@@ -62,12 +62,16 @@ def search_options(*, required: bool) -> Callable[[Command], Command]:
 
 @dataclass(frozen=True)
 class Search:
-    """A retriever and the images that it searches in. root: their folder, if the user named one."""
+    """A retriever and the images that it searches in.
+
+    root: their folder, if the user named one. typed: the options that name all this, as a command line has them.
+    """
 
     retriever: Retriever
     images: Sequence[str]
     root: Path | None
     on_broken: str
+    typed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, options: Sequence[str], corpus: Path | None, images: Path | None, on_broken: str) -> Search:
@@ -79,7 +83,11 @@ class Search:
 
         context = Context(images or default_images(), None, note)
         retriever = checked(build("retrievers", name, parse_options(options, "-r"), context))
-        return cls(retriever, read_corpus_list(corpus or default_corpus()), images, on_broken)
+        typed = ["--retriever", name, *(word for option in options for word in ("-r", option))]
+        for option, path in (("--corpus", corpus), ("--images", images)):
+            typed += [] if path is None else [option, str(path)]
+        typed += [] if on_broken == "fail" else ["--on-broken", on_broken]
+        return cls(retriever, read_corpus_list(corpus or default_corpus()), images, on_broken, tuple(typed))
 
     def close(self) -> None:
         """Let the retriever go."""
@@ -128,6 +136,6 @@ class Search:
         try:
             corpus = self.corpus
             with shown_progress(sys.stderr) as report:
-                return score(file, self.retriever, corpus, run_file=run_file, report=report)
+                return score(file, self.retriever, corpus, run_file=run_file, typed=self.typed, report=report)
         except KeyboardInterrupt:
             raise InterruptedRunError("interrupted: what was ranked is kept; the same command goes on") from None

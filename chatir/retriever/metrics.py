@@ -8,6 +8,8 @@ would be taken over other images than before. Percentages are 0 to 100. Each rai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -65,6 +67,20 @@ def share_improved(ranks: ArrayLike) -> Figures:
     better = np.full(len(checked), np.nan)
     better[1:] = _percentage(checked[1:] < checked[:-1])
     return _where_all_played(checked, better)
+
+
+def truncated_share(ranks: Ranks, first: Sequence[int | None]) -> Figures | None:
+    """Percentage of the dialogs played so far whose text the retriever had to cut [rounds + 1].
+
+    first: the first round of each dialog whose text was longer than the retriever reads; None where it cannot tell.
+    """
+    told = [number for number in first if number is not None]
+    if len(told) < len(first):
+        return None
+    played = ranks > 0
+    cut = np.arange(len(ranks))[:, np.newaxis] >= np.array(told)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(100 * (cut & played).sum(axis=1) / played.sum(axis=1))
 
 
 def best_ranks(ranks: ArrayLike) -> Ranks:

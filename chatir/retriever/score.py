@@ -1,4 +1,4 @@
-"""Scoring: the rank of each target after every round of its dialog, kept in the dialogue file's run file."""
+"""Scoring: the rank of each target and the best images after every round, kept in the dialogue file's run file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from chatir.dialog import Dialog
 from chatir.dialogue_json import read_dialogs
@@ -16,16 +19,21 @@ from chatir.errors import ChatirError, InputError
 from chatir.files import file_sha256
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.given import given_vectors
-from chatir.retriever.metrics import Figures, Ranks
+from chatir.retriever.metrics import Figures, Ranks, truncated_share
 from chatir.retriever.ranks import target_ranks
 from chatir.retriever.retriever import Identity, Retriever, declared
+from chatir.retriever.top_images import top_k
 from chatir.simulate.provenance import provenance
 from chatir.simulate.run_file import RunFile
-from chatir.simulate.run_ranks import DialogRanks, Ranking, RunRanks
+from chatir.simulate.run_ranks import DialogRanks, Ranking, RunRanks, rank_table
 from chatir.simulate.run_schema import RunInUseError
 
 AT_ONCE = 256
 """Dialogs that are ranked and kept together: what an interrupt can cost."""
+TOP = 5
+"""Images that are kept of every round: those that a reader of a report is shown."""
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -51,13 +59,15 @@ def score(
     corpus: Corpus,
     *,
     run_file: Path | str | None = None,
+    typed: Sequence[str] = (),
     report: Callable[[object], None] = lambda progress: None,
 ) -> ScoredFile:
     """Rank the target of every dialog after every round among the images of the corpus.
 
     Ranks go into the run file beside the dialogue file, or into `run_file` (a file, or a folder to make it in), as
-    they come; a dialogue file that was made elsewhere is given one. Ranks that it holds for this retriever and corpus
-    are not computed again. report: called with what to show as it goes on.
+    they come, with the best images of every round; a dialogue file that was made elsewhere is given one. Dialogs for
+    which it holds both for this retriever and corpus are not ranked again. typed: the options of `chatir score` that
+    name retriever and corpus, noted with the ranks. report: called with what to show as it goes on.
 
     Raises InputError for a bad file, targets that the corpus does not hold, another dimension than the corpus has,
     and a run file that is in use, belongs to another dialogue file or cannot be written.
@@ -69,9 +79,9 @@ def score(
     ranking = Ranking(identity.name, identity.config, corpus.fingerprint, len(corpus))
     with closing(_run_of(file, run_file)) as run:
         kept = RunRanks(run)
-        known = kept.ranks(ranking, dialogs)
+        known = {id_: ranks for id_, ranks in kept.ranks(ranking, dialogs).items() if ranks.top is not None}
         new = [dialog for dialog in dialogs if dialog.id not in known]
-        made_with = provenance() if new else {}
+        made_with = provenance() | {"typed": list(typed)} if new else {}
         for start in range(0, len(new), AT_ONCE):
             part = new[start : start + AT_ONCE]
             report(f"{file.name}: {start} of {len(new)} dialogs ranked")
@@ -84,20 +94,32 @@ def score(
 
 
 def ranked(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -> Iterator[DialogRanks]:
-    """The ranks of each dialog's target, for its caption and after each of its rounds."""
+    """The ranks of each dialog's target and the best images, for its caption and after each of its rounds."""
     seen = [prefix for dialog in dialogs for prefix in prefixes(dialog)]
-    ranks = ranks_now(seen, retriever, corpus)
+    ranks, best = _searched(seen, retriever, corpus, _ranks_and_best)
     cut = _truncated_now(seen, retriever)
     start = 0
     for dialog in dialogs:
         part = slice(start, start := start + len(dialog.rounds) + 1)
-        yield DialogRanks(tuple(ranks[part]), None if cut is None else [*cut[part], True].index(True))
+        top = tuple(tuple(corpus.images[position] for position in positions) for positions in best[part])
+        yield DialogRanks(tuple(ranks[part]), None if cut is None else [*cut[part], True].index(True), top)
 
 
 def ranks_now(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -> list[int]:
     """The rank of each dialog's target, the dialog taken as it stands. Its target must be in the corpus."""
-    import torch
+    return _searched(dialogs, retriever, corpus, _ranks)
 
+
+def _searched(
+    dialogs: Sequence[Dialog],
+    retriever: Retriever,
+    corpus: Corpus,
+    search: Callable[[Tensor, Corpus, NDArray[np.int64]], Found],
+) -> Found:
+    """What a search finds, which is given the dialogs' vectors, on the retriever's device, and their targets' places.
+
+    Raises InputError for vectors that are none or of another dimension, and for a device that will not do.
+    """
     name = Identity.of(retriever).name
     vectors = given_vectors(name, retriever.encode_dialogs, dialogs, "dialogs")
     if vectors.shape[1] != corpus.dimension:
@@ -108,10 +130,26 @@ def ranks_now(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -
     targets = np.array([corpus.position(dialog.image) for dialog in dialogs])
     device = declared(retriever, "device", "cpu")
     try:
-        queries = torch.from_numpy(vectors).to(str(device))
-        return list(target_ranks(queries, corpus.shards, targets).tolist())
+        return search(torch.from_numpy(vectors).to(str(device)), corpus, targets)
     except (RuntimeError, AssertionError) as error:  # torch has one for each kind of trouble
         raise InputError(f"{name}: nothing can be ranked on its device {device!r}: {error}") from None
+
+
+def _ranks(queries: Tensor, corpus: Corpus, targets: NDArray[np.int64]) -> list[int]:
+    """The rank of each query's target."""
+    return list(target_ranks(queries, corpus.shards, targets).tolist())
+
+
+def _ranks_and_best(queries: Tensor, corpus: Corpus, targets: NDArray[np.int64]) -> tuple[list[int], list[list[int]]]:
+    """The rank of each query's target, and the positions of its best images [n, TOP], best first."""
+    _, best = top_k(queries, corpus.shards, TOP)
+    places = torch.from_numpy(targets).to(best.device)
+    hits = best == places[:, None]
+    ranks = 1 + hits.long().argmax(1)
+    # A target among the best images has the rank of its column: counting is for the others only.
+    if len(beyond := (~hits.any(1)).nonzero()[:, 0]):
+        ranks[beyond] = target_ranks(queries[beyond], corpus.shards, places[beyond])
+    return ranks.tolist(), best.tolist()
 
 
 def _truncated_now(dialogs: Sequence[Dialog], retriever: Retriever) -> list[bool] | None:
@@ -183,7 +221,7 @@ def _imported(file: Path, path: Path, sha256: str) -> dict[str, Any]:
     config: dict[str, Any] = {"imported": sha256}
     own = file.with_suffix(".run")
     if own != path and own.exists():
-        with suppress(InputError), closing(RunFile.open(own)) as run:
+        with suppress(InputError), RunFile.reading(own) as run:
             if run.exported(sha256):
                 config["rounds"] = run.config["rounds"]
     return config
@@ -192,17 +230,5 @@ def _imported(file: Path, path: Path, sha256: str) -> dict[str, Any]:
 def _scored(
     file: Path, run_file: Path, ranking: Ranking, found: Sequence[DialogRanks], rounds: int, new: int
 ) -> ScoredFile:
-    ranks = np.zeros((rounds + 1, len(found)), dtype=np.int64)
-    for place, one in enumerate(found):
-        ranks[: len(one.ranks), place] = one.ranks
-    return ScoredFile(file, run_file, ranking, ranks, _truncated(ranks, [one.truncated for one in found]), new)
-
-
-def _truncated(ranks: Ranks, first: Sequence[int | None]) -> Figures | None:
-    told = [number for number in first if number is not None]
-    if len(told) < len(first):
-        return None
-    played = ranks > 0
-    cut = np.arange(len(ranks))[:, np.newaxis] >= np.array(told)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(100 * (cut & played).sum(axis=1) / played.sum(axis=1))
+    ranks = rank_table(found, rounds)
+    return ScoredFile(file, run_file, ranking, ranks, truncated_share(ranks, [one.truncated for one in found]), new)

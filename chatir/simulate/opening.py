@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.files import file_sha256, os_error
+from chatir.plain_data import brief, unequal
 from chatir.simulate.run_file import RunFile, target_digest
 from chatir.simulate.run_schema import RunInUseError
 from chatir.simulate.target_checks import checked_targets
@@ -93,24 +93,7 @@ def _check_same_targets(run: RunFile, targets: Iterable[Dialog]) -> None:
 
 def differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs between two configurations, a line each: `questioner.config.model: 'a' there, 'b' now`."""
-    return [f"{name}: {_brief(old)} there, {_brief(new)} now" for name, old, new in _unequal(recorded, now)]
-
-
-def _unequal(old: dict[str, Any], new: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """What differs, as deep as both sides go: a name, and the value on each side, None where there is none."""
-    for key in [*old, *(key for key in new if key not in old)]:
-        one, other = old.get(key), new.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from _unequal(one, other, f"{above}{key}.")
-        elif one != other:
-            yield f"{above}{key}", one, other
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, dict) and "name" in value:  # a player that the other side has not
-        value = value["name"]
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return [f"{name}: {brief(old)} there, {brief(new)} now" for name, old, new in unequal(recorded, now)]
 
 
 def _keep_aside(out: Path, path: Path) -> None:

@@ -2,100 +2,62 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from chatir.dialog import UNUSABLE, Dialog, Reply, Round
+from chatir.dialog import UNUSABLE, Dialog, Round
 from chatir.errors import InputError
-from chatir.simulate.run_schema import close_database, create_database, database_errors, open_database
+from chatir.simulate.run_reading import read_database
+from chatir.simulate.run_rows import (
+    FailedDialog,
+    Recorded,
+    ReplyRow,
+    Role,
+    RoleTotals,
+    State,
+    StateRow,
+    reply_values,
+    target_digest,
+)
+from chatir.simulate.run_schema import (
+    TO_READ,
+    TO_WRITE,
+    close_database,
+    create_database,
+    database_errors,
+    open_database,
+)
 
-Role = Literal["question", "answer", "observe"]
-State = Literal["open", "done", "stopped", "failed"]
-
-
-class ReplyRow(NamedTuple):
-    """One reply, as it is committed."""
-
-    position: int
-    round: int
-    role: Role
-    reply: Reply
-    seconds: float
-
-
-class StateRow(NamedTuple):
-    """A dialog's new state, with the repeats among its questions once it has ended well."""
-
-    position: int
-    state: State
-    repeats: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A dialog as the run file knows it.
-
-    question: that of the next round, where it is asked but not answered. attempt: how often the model
-    that is to speak next has said nothing usable. memories: what each player wants to be given back.
-    """
-
-    digest: str
-    state: State
-    rounds: tuple[Round, ...] = ()
-    question: str | None = None
-    attempt: int = 0
-    memories: Mapping[Role, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RoleTotals:
-    """What all sessions of a run spent on one role; None where no reply told."""
-
-    replies: int
-    tokens_in: int | None
-    tokens_out: int | None
-    cost: float | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class FailedDialog:
-    """A dialog that failed, with its last failure, which came `times` times in its place."""
-
-    id: str
-    round: int
-    role: Role
-    kind: str
-    message: str
-    times: int
-
-    def __str__(self) -> str:
-        times = f" ({self.times} times)" if self.times > 1 else ""
-        return f"{self.id}: {self.role} of round {self.round}: {self.kind}: {self.message}{times}"
-
-
-def target_digest(target: Dialog) -> str:
-    """What a target is, in 32 hex digits, so that a continued run can tell that it is the same."""
-    said = [str(turn) for turn in target.said]
-    content = json.dumps([target.id, target.image, target.caption, said, dict(target.extra)])
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
+__all__ = [
+    "FailedDialog",
+    "Recorded",
+    "ReplyRow",
+    "Role",
+    "RoleTotals",
+    "RunFile",
+    "State",
+    "StateRow",
+    "target_digest",
+]
 
 
 class RunFile:
-    """An open run file; this process is its only user until `close`. Raises InputError for all that goes wrong."""
+    """An open run file; unless it is only read, this process is its only user until `close`.
 
-    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+    Raises InputError for all that goes wrong.
+    """
+
+    def __init__(self, path: Path, db: sqlite3.Connection, *, reading: bool = False) -> None:
         self.path = path
         self._db = db
-        self._file = path.stat().st_ino
+        self._reading = reading
+        self._file = None if reading else path.stat().st_ino
         self._session = 0
 
     @classmethod
@@ -108,6 +70,16 @@ class RunFile:
         """Open an existing run file; one that is not ours, damaged or in use is refused unchanged."""
         return cls(path, open_database(path))
 
+    @classmethod
+    @contextmanager
+    def reading(cls, path: Path) -> Iterator[RunFile]:
+        """An existing run file to read only, inside `with`: nothing on the disk changes, and no run is in the way.
+
+        Raises InputError as `open` does, and RunInUseError also where the file was written before the end of `with`.
+        """
+        with read_database(path) as db:
+            yield cls(path, db, reading=True)
+
     def close(self) -> None:
         """Close the file; what was committed is in it."""
         with database_errors(self.path):
@@ -116,10 +88,8 @@ class RunFile:
     @property
     def config(self) -> dict[str, Any]:
         """Everything that fixes the run's result."""
-        try:
-            return dict(json.loads(next(self.rows("SELECT value FROM run WHERE key = 'config'"))[0]))
-        except (StopIteration, ValueError):
-            raise InputError(f"{self.path}: the run file is damaged: its configuration is gone") from None
+        row = next(self.rows("SELECT value FROM run WHERE key = 'config'"), ("",))
+        return self._plain(row[0], "its configuration")
 
     def exported(self, sha256: str) -> bool:
         """Whether a dialogue JSON with this hash was exported from the run."""
@@ -148,7 +118,7 @@ class RunFile:
         with self.transaction():
             self._db.executemany(
                 "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [_values(self._session, row) for row in replies],
+                [reply_values(self._session, row) for row in replies],
             )
             self._db.executemany(
                 "UPDATE dialogs SET state = ?, repeats = ? WHERE position = ?",
@@ -238,6 +208,10 @@ class RunFile:
         """Dialogs by state."""
         return dict(self.rows("SELECT state, count(*) FROM dialogs GROUP BY state"))
 
+    def ids(self) -> list[str]:
+        """The ids of all dialogs, whatever became of them, in target order."""
+        return [id_ for (id_,) in self.rows("SELECT id FROM dialogs ORDER BY position")]
+
     def ended_well(self) -> int:
         """Dialogs that ended well, to their last round or by the observer."""
         states = self.states()
@@ -268,18 +242,27 @@ class RunFile:
         """Replies of this session."""
         return int(next(self.rows("SELECT count(*) FROM replies WHERE session = ?", self._session))[0])
 
+    def sittings(self) -> list[tuple[str, float, dict[str, Any]]]:
+        """Of every session: when it began (UTC), its seconds, and what it ran on."""
+        rows = list(self.rows("SELECT started, seconds, provenance FROM sessions ORDER BY session"))
+        return [(started, seconds, self._plain(text, "what it ran on")) for started, seconds, text in rows]
+
     def seconds(self) -> float:
         """How long the run has taken, over all sessions."""
         return float(next(self.rows("SELECT total(seconds) FROM sessions"))[0])
 
     def rows(self, query: str, *parameters: Any) -> Generator[Any]:
         """What a query finds, streamed."""
-        with database_errors(self.path):
-            yield from self._db.execute(query, parameters)
+        with database_errors(self.path, TO_READ if self._reading else TO_WRITE):
+            # Not "yield from": that closes the cursor, which fails for rows left unread when the file is closed.
+            for row in self._db.execute(query, parameters):  # noqa: UP028
+                yield row
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Changes that become durable together, or not at all; yields the database to make them in."""
+        if self._reading:
+            raise InputError(f"{self.path}: is open to be read only")
         if not self.path.exists() or self.path.stat().st_ino != self._file:
             raise InputError(f"{self.path}: was removed while its run was on")
         with database_errors(self.path):
@@ -292,22 +275,11 @@ class RunFile:
                     self._db.execute("ROLLBACK")
                 raise
 
-
-def _values(session: int, row: ReplyRow) -> tuple[Any, ...]:
-    reply = row.reply
-    kind, message = (None, None) if reply.failure is None else (reply.failure.kind, reply.failure.message)
-    return (
-        session,
-        row.position,
-        row.round,
-        row.role,
-        reply.text,
-        reply.raw,
-        kind,
-        message,
-        reply.tokens_in,
-        reply.tokens_out,
-        reply.cost,
-        row.seconds,
-        reply.memory,
-    )
+    def _plain(self, text: str, what: str) -> dict[str, Any]:
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise InputError(f"{self.path}: the run file is damaged: {what} is gone")
+        return found

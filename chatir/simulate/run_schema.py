@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from chatir.errors import InputError
@@ -45,17 +46,40 @@ class RunInUseError(InputError):
     """Another process is writing the run file."""
 
 
+@dataclass(frozen=True)
+class Remedies:
+    """What to do about a file that is none of ours, that is damaged, or where the system fails."""
+
+    other: str
+    damaged: str
+    failed: str
+
+
+TO_WRITE = Remedies(
+    other="move it away, or name another --out",
+    damaged="--fresh keeps it aside and starts anew",
+    failed="what was committed before is kept",
+)
+TO_READ = Remedies(*3 * ["move it away to go on without it"])
+
+
 @contextmanager
-def database_errors(path: Path) -> Iterator[None]:
+def database_errors(path: Path, remedies: Remedies = TO_WRITE) -> Iterator[None]:
     """Turn what SQLite and the system say of the file into one line that names it."""
     try:
         yield
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise RunInUseError(f"{path}: another chatir is writing this run; wait for it, or stop it") from None
-        raise InputError(f"{path}: {error}; what was committed before is kept") from None
+        if "no such" in str(error):  # table or column
+            raise _damaged(path, error, remedies) from None
+        raise InputError(f"{path}: {error}; {remedies.failed}") from None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the run file is damaged ({error}); --fresh keeps it aside and starts anew") from None
+        raise _damaged(path, error, remedies) from None
+
+
+def _damaged(path: Path, error: Exception, remedies: Remedies) -> InputError:
+    return InputError(f"{path}: the run file is damaged ({error}); {remedies.damaged}")
 
 
 def create_database(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
@@ -88,24 +112,23 @@ def create_database(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
 def open_database(path: Path) -> sqlite3.Connection:
     """Open an existing run file; raises InputError for one that is not ours, damaged or in use."""
     # Before any look at the file: a process loses its locks on a file when it closes any handle to it (POSIX).
-    if path.resolve() in _OPEN_HERE:
+    if is_open_here(path):
         raise RunInUseError(f"{path}: this process is writing this run already")
-    _check_header(path)
+    check_header(path, TO_WRITE)
     with database_errors(path):
-        db = _connect(path)
+        db = connect(path)
         try:
-            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version != SCHEMA_VERSION:
-                told = f"{path}: is a run file of format {version}; this chatir reads {SCHEMA_VERSION}"
-                raise InputError(f"{told}; --fresh keeps it aside and starts anew")
+            check_content(path, db, TO_WRITE)
         except BaseException:
             db.close()
             raise
         _OPEN_HERE.add(path.resolve())
         return db
+
+
+def is_open_here(path: Path) -> bool:
+    """Whether this process has the run file open to write it."""
+    return path.resolve() in _OPEN_HERE
 
 
 def close_database(path: Path, db: sqlite3.Connection) -> None:
@@ -114,7 +137,8 @@ def close_database(path: Path, db: sqlite3.Connection) -> None:
     db.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that has the file alone from its first look on."""
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     # Exclusive: no shared memory (so it works on network file systems), and a lock that ends with the process.
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -122,16 +146,27 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _check_header(path: Path) -> None:
+def check_header(path: Path, remedies: Remedies) -> None:
     """Look at the file's first bytes without SQLite, whose opening alone may change another program's file."""
     if not path.is_file():
-        raise InputError(f"{path}: is not a run file; move it away, or name another --out")
+        raise InputError(f"{path}: is not a run file; {remedies.other}")
     try:
         with path.open("rb") as file:
             head = file.read(100)
     except OSError as error:
         raise os_error(path, error) from None
     if head[:16] != b"SQLite format 3\0" or len(head) < 100:
-        raise InputError(f"{path}: is not a run file; move it away, or name another --out")
+        raise InputError(f"{path}: is not a run file; {remedies.other}")
     if int.from_bytes(head[68:72], "big") != APPLICATION_ID:
-        raise InputError(f"{path}: is a database of another program; move it away, or name another --out")
+        raise InputError(f"{path}: is a database of another program; {remedies.other}")
+
+
+def check_content(path: Path, db: sqlite3.Connection, remedies: Remedies) -> None:
+    """Raise InputError for a damaged file, and for one of another format; sqlite3's errors are let through."""
+    (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(" ".join(verdict.split()))
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version != SCHEMA_VERSION:
+        told = f"{path}: is a run file of format {version}; this chatir reads {SCHEMA_VERSION}"
+        raise InputError(f"{told}; {remedies.damaged}")

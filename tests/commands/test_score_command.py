@@ -65,6 +65,8 @@ def test_a_run_with_a_retriever_ends_with_the_curve_and_scoring_again_reuses_it(
     assert float(rows[10][3]) < 1.2 < 3 < float(rows[0][3])  # ten rounds find the scenes; captions alone do not
     (count,) = query(place / "talk.run", "SELECT count(*) FROM ranks")[0]
     assert count == COUNT
+    (made_on,) = query(place / "talk.run", "SELECT provenance FROM rankings")[0]
+    assert json.loads(made_on)["typed"] == [*CLIP, *SCENES]
     again = typed("score", "talk.json", *CLIP, *SCENES)
     assert again[0] == 0
     assert again[1].splitlines() == lines[head - 1 :]

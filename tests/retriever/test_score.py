@@ -188,11 +188,15 @@ def test_where_no_run_file_can_be_made_the_way_out_is_told(file: Path, tmp_path:
         score(file, Hashing(), corpus(), run_file=tmp_path / "no such folder" / "x.run")
 
 
-@pytest.mark.parametrize("damage", ["nonsense", "5", "[1]", "[1, 2, 3, 0]", '["a", 1, 1, 1]', "[1, 2, 3, 4, 5]"])
+@pytest.mark.parametrize(
+    "damage",
+    ["nonsense", "5", "[1]", "[1, 2, 3, 0]", "[1, 2, 3, 41]", '["a", 1, 1, 1]', "[1, 2, 3, 4, 5]", "[" * 100_000],
+)
 def test_a_damaged_rank_is_told(file: Path, damage: str) -> None:
     score(file, Hashing(), corpus())
     with closing(sqlite3.connect(file.with_suffix(".run"))) as db, db:
         db.execute("UPDATE ranks SET ranks = ? WHERE id = 'image 0.jpg'", (damage,))
+        db.execute("DELETE FROM top_images")  # which tell of some damage too
     with pytest.raises(InputError, match="damaged: some of its ranks cannot be read"):
         score(file, Hashing(), corpus())
 
