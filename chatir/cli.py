@@ -13,6 +13,8 @@ import click
 
 from chatir import __version__
 from chatir.commands.cache import cache
+from chatir.commands.compare import compare
+from chatir.commands.export import export
 from chatir.commands.fetch import fetch
 from chatir.commands.index import index
 from chatir.commands.lavis import lavis
@@ -71,5 +73,5 @@ def commands() -> None:
     """
 
 
-for command in (simulate, index, score, lint, list_, fetch, scenes, lavis, cache):
+for command in (simulate, index, score, compare, lint, export, list_, fetch, scenes, lavis, cache):
     commands.add_command(command)

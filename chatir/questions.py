@@ -10,21 +10,34 @@ from functools import lru_cache
 LEAKED_LABEL = re.compile(r"\b(?:answer|question)\s*:", re.IGNORECASE)
 """An `Answer:` or `Question:` label that a model copied from its prompt."""
 
+_ASCII_PUNCTUATION = dict.fromkeys(code for code in range(128) if unicodedata.category(chr(code))[0] == "P")
 
-@lru_cache(maxsize=4096)
+
+@lru_cache(maxsize=2**16)
 def normalised_question(question: str) -> str:
     """A question as it is compared with others.
 
     Unicode NFKC, casefold, cut before the first leaked `answer:` / `question:` label that does not start
     the text, punctuation dropped, white space collapsed.
     """
-    text = unicodedata.normalize("NFKC", question).casefold().strip()
+    text = folded(question).strip()
     for label in LEAKED_LABEL.finditer(text):
         if label.start() > 0:
             text = text[: label.start()]
             break
-    kept = "".join(c for c in text if unicodedata.category(c)[0] != "P")
-    return " ".join(kept.split())
+    return bare(text)
+
+
+def folded(text: str) -> str:
+    """Unicode NFKC, casefold."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+
+
+def bare(text: str) -> str:
+    """The text with its punctuation dropped and its white space collapsed."""
+    if text.isascii():
+        return " ".join(text.translate(_ASCII_PUNCTUATION).split())
+    return " ".join("".join(c for c in text if unicodedata.category(c)[0] != "P").split())
 
 
 def repeats(questions: Iterable[str]) -> int:

@@ -27,6 +27,17 @@ def read_targets(path: Path, limit: int | None, image_template: str | None) -> T
     return Targets(path, limit, image_template or VISDIAL_IMAGE)
 
 
+def cutoffs(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    """The value of `--k`, `1,5,10`, as numbers. Raises click.BadParameter."""
+    try:
+        ks = [int(part) for part in value.split(",")]
+    except ValueError:
+        ks = [0]
+    if min(ks) < 1 or len(set(ks)) < len(ks):
+        raise click.BadParameter(f"{value!r} must be ranks of at least 1 with commas between them, each once")
+    return ks
+
+
 def check_folder(images: Path | None) -> None:
     """Raise InputError for an `--images` that is no folder."""
     if images is not None and not images.is_dir():

@@ -7,21 +7,10 @@ from pathlib import Path
 
 import click
 
-from chatir.commands.arguments import FILE, check_folder
+from chatir.commands.arguments import FILE, check_folder, cutoffs
 from chatir.commands.searching import Search, search_options
 from chatir.console import say
 from chatir.errors import InputError
-
-
-def _cutoffs(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
-    """`1,5,10` as numbers."""
-    try:
-        ks = [int(part) for part in value.split(",")]
-    except ValueError:
-        ks = [0]
-    if min(ks) < 1 or len(set(ks)) < len(ks):
-        raise click.BadParameter(f"{value!r} must be ranks of at least 1 with commas between them, each once")
-    return ks
 
 
 @click.command()
@@ -43,7 +32,7 @@ def _cutoffs(context: click.Context, parameter: click.Parameter, value: str) -> 
     default="10",
     show_default=True,
     metavar="K[,K...]",
-    callback=_cutoffs,
+    callback=cutoffs,
     help="Ranks that count as a hit.",
 )
 @click.option(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from chatir.compare.lint import Example, LintReport
+from chatir.compare.run_names import run_names
 from chatir.console import aligned
 
 FILES_PER_TABLE = 6
@@ -18,7 +18,7 @@ def lint_table(reports: Sequence[LintReport]) -> str:
 
     The files' own characters are shown only where they are printable: no text reaches the terminal as a command.
     """
-    names = _column_names([report.file for report in reports])
+    names = [_printable(name) for name in run_names([report.file for report in reports])]
     tables = []
     for start in range(0, len(reports), FILES_PER_TABLE):
         part = slice(start, start + FILES_PER_TABLE)
@@ -55,20 +55,3 @@ def _printable(text: str) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
-
-
-def _column_names(files: Sequence[str]) -> list[str]:
-    """The stems of the files, with as many folders before them as tell them apart; what is still alike is numbered."""
-    paths = [Path(file).with_suffix("").parts for file in files]
-    names: list[str] = []
-    for path in paths:
-        depth = 1
-        while depth < len(path) and sum(other[-depth:] == path[-depth:] for other in set(paths)) > 1:
-            depth += 1
-        stem = name = _printable(str(Path(*path[-depth:])))
-        number = 1
-        while name in names:
-            number += 1
-            name = f"{stem} ({number})"
-        names.append(name)
-    return names

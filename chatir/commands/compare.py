@@ -1,0 +1,180 @@
+"""`chatir compare`: hold runs against each other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from chatir.commands.arguments import FILE, check_folder, cutoffs
+from chatir.console import note, say, shown_progress
+from chatir.errors import InputError
+
+if TYPE_CHECKING:
+    from chatir.compare.comparison import Comparison
+
+THUMBNAILS = 100
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.option(
+    "--baseline",
+    metavar="NAME",
+    help="The run that the others are held against: a file's name without its ending. [default: the first file]",
+)
+@click.option("--all-pairs", is_flag=True, help="Test every pair of runs, not only those with the baseline.")
+@click.option(
+    "--k",
+    "ks",
+    envvar="CHATIR_COMPARE_K",
+    default="1,5,10",
+    show_default=True,
+    metavar="K[,K...]",
+    callback=cutoffs,
+    help="Ranks that count as a hit; 10, which verdicts are about, is always among them.",
+)
+@click.option(
+    "--near-duplicates",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="COSINE",
+    help="Count questions too that mean about what an earlier one of their dialog means: whose sentence embeddings "
+    "(all-MiniLM-L6-v2) have this cosine at least, 0.9 for instance.",
+)
+@click.option(
+    "--worst",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Show the N dialogs of each run that repeat most.",
+)
+@click.option(
+    "--format",
+    "form",
+    envvar="CHATIR_COMPARE_FORMAT",
+    type=click.Choice(["table", "json", "csv", "markdown", "latex"]),
+    default="table",
+    show_default=True,
+    help="What to print.",
+)
+@click.option("--figures", type=FILE, metavar="DIR", help="Folder to draw figures into, each as PDF, SVG and PNG.")
+@click.option("--report", type=FILE, metavar="FILE.html", help="Page to write, with everything, for a browser.")
+@click.option(
+    "--images",
+    type=FILE,
+    metavar="DIR",
+    help="Folder of the images, for the report. [default: what 'chatir fetch images' brought]",
+)
+@click.option(
+    "--thumbnails",
+    type=click.IntRange(min=0),
+    default=THUMBNAILS,
+    show_default=True,
+    metavar="N",
+    help="Targets that the report shows with their first images after each round, those first whose ranks tell most.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of all resampling.")
+def compare(
+    files: tuple[Path, ...],
+    baseline: str | None,
+    all_pairs: bool,
+    ks: list[int],
+    near_duplicates: float | None,
+    worst: int,
+    form: str,
+    figures: Path | None,
+    report: Path | None,
+    images: Path | None,
+    thumbnails: int,
+    seed: int,
+) -> None:
+    """Say who repeats questions, who finds the images, and how sure one can be.
+
+    Dialogue files over the same images are held against one of them: what they repeat and say, what is wrong with their
+    texts, how their targets were ranked (by 'chatir score', from the run files beside them), and how their answers
+    agree. A verdict is about the questioners only where captions, answerer and settings are the same; else it tells
+    what differs. How was tested stands beneath.
+    """
+    from chatir.compare import compare as compare_files
+
+    check_folder(images)
+    _check_outputs(files, figures, report)
+    with shown_progress(sys.stderr) as progress:
+        comparison = compare_files(
+            files,
+            baseline=baseline,
+            ks=ks,
+            all_pairs=all_pairs,
+            near_duplicates=near_duplicates,
+            worst=worst,
+            seed=seed,
+            report=progress,
+        )
+    if figures is not None:
+        from chatir.compare.figures import save_figures
+
+        paths = save_figures(comparison, figures)
+        note(f"{len(paths)} files of figures in {figures}")
+    if report is not None:
+        _write_report(comparison, report, images, thumbnails)
+    say(_printed(comparison, form))
+
+
+def _check_outputs(files: tuple[Path, ...], figures: Path | None, report: Path | None) -> None:
+    """Raise InputError for what cannot be written, before anything is computed."""
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise InputError(f"--figures {figures}: is no folder")
+    if report is None:
+        return
+    if report.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--report {report}: a page needs a name that ends in .html")
+    if report.is_dir():
+        raise InputError(f"--report {report}: is a folder, but a file is to be written there")
+    if not report.parent.is_dir():
+        raise InputError(f"--report {report}: there is no folder {report.parent}")
+
+
+def _write_report(comparison: Comparison, path: Path, images: Path | None, thumbnails: int) -> None:
+    from chatir.compare.figures import svg_figures
+    from chatir.compare.report import write_report
+    from chatir.data import default_images
+
+    light, dark = svg_figures(comparison, "light"), svg_figures(comparison, "dark")
+    figures = {name: (light[name], dark[name]) for name in light}
+    root = images or default_images()
+    write_report(comparison, path, figures=figures, images=root, thumbnails=thumbnails, note=note)
+    note(f"the report is in {path}")
+
+
+def _printed(comparison: Comparison, form: str) -> str:
+    """The comparison as it is asked for."""
+    import json
+
+    if form == "json":
+        from chatir.compare.comparison_json import as_json
+
+        return json.dumps(as_json(comparison), indent=2)
+    if form == "markdown":
+        from chatir.compare.tables.markdown import as_markdown
+
+        return as_markdown(comparison).removesuffix("\n")
+    if form == "latex":
+        from chatir.compare.tables.latex import as_latex
+
+        return as_latex(comparison).removesuffix("\n")
+    if form == "csv":
+        from chatir.compare.tables.frames import as_csv
+
+        for line in comparison.notes:
+            note(line)
+        return as_csv(comparison).removesuffix("\n")
+    from chatir.compare.tables.terminal import as_text
+
+    if not sys.stdout.isatty():
+        return as_text(comparison, width=None, color=False)
+    return as_text(comparison, width=shutil.get_terminal_size().columns, color="NO_COLOR" not in os.environ)

@@ -1,0 +1,149 @@
+"""Comparing runs: read them, keep what they have in common, count, test, conclude."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from chatir.compare.agreement import agreement
+from chatir.compare.common_dialogs import common_dialogs
+from chatir.compare.comparison import Agreement, ComparedRun, Comparison
+from chatir.compare.dialog_counts import Counts, defects, dialog_counts, language, repetition
+from chatir.compare.near_duplicates import near_duplicates as count_near_duplicates
+from chatir.compare.retrieval import BAND_RESAMPLES, Retrieval, retrievals
+from chatir.compare.runs import Run, read_runs
+from chatir.compare.statistics.differences import (
+    Pair,
+    descriptive_differences,
+    primary_differences,
+)
+from chatir.compare.statistics.failures import failure_bounds, failure_differences
+from chatir.compare.statistics.method import method
+from chatir.compare.statistics.sides import PRIMARY_K, Side, seed_group, sides_of
+from chatir.compare.statistics.verdicts import verdict
+from chatir.console import printable
+from chatir.dialog import Dialog
+from chatir.errors import InputError
+
+
+def compare(
+    files: Sequence[Path | str],
+    *,
+    baseline: str | None = None,
+    ks: Sequence[int] = (1, 5, 10),
+    all_pairs: bool = False,
+    near_duplicates: float | None = None,
+    worst: int = 0,
+    seed: int = 0,
+    report: Callable[[object], None] = lambda progress: None,
+) -> Comparison:
+    """Compare the runs of dialogue files over the images that all of them have.
+
+    baseline: name of the run that the others are held against, the first one unless given. all_pairs: test every pair,
+    not only those with the baseline. near_duplicates: also count questions whose meaning is as close as this to an
+    earlier one's, by cosine. worst: how many of each run's most repetitive dialogs are named. seed: of all resampling;
+    the same files and seed give the same figures. report: called with what to show as it goes on.
+
+    Needs no model, no images and no GPU, but for near-duplicates a small model that a package carries. Raises
+    InputError for files that cannot be compared, a baseline that is none of them, and a K or threshold out of range.
+    """
+    if not ks or min(ks) < 1:
+        raise InputError(f"ks is {list(ks)}, but must name ranks of at least 1")
+    notes: list[str] = []
+    runs = read_runs(files, notes.append)
+    rounds, dialogs = common_dialogs(runs, notes.append)
+    cutoffs = tuple(sorted({*ks, PRIMARY_K}))
+    ranked = retrievals(runs, dialogs, rounds, cutoffs, seed, notes.append)
+    near = None if near_duplicates is None else count_near_duplicates(dialogs, near_duplicates, report=report)
+    compared = [
+        _compared(run, some, own, None if near is None else near[place])
+        for place, (run, some, own) in enumerate(zip(runs, dialogs, ranked, strict=True))
+    ]
+    _check_round_zero(compared, notes.append)
+    sides = sides_of(compared)
+    first = _side(sides, baseline)
+    pairs = list(_pairs(first, sides, all_pairs))
+    primary = primary_differences(pairs, rounds, seed)
+    described = descriptive_differences(pairs, rounds, cutoffs, seed)
+    return Comparison(
+        baseline=first.name,
+        images=len(dialogs[0]),
+        rounds=rounds,
+        ks=cutoffs,
+        runs=tuple(compared),
+        groups=tuple(seed_group(side, rounds) for side in sides if len(side.runs) > 1),
+        differences=(*primary, *described, *failure_differences(pairs, seed)),
+        verdicts=tuple(verdict(pair, primary) for pair in pairs),
+        agreements=tuple(_agreements(compared, first, all_pairs, seed)),
+        bounds=tuple(failure_bounds(pairs, rounds)),
+        notes=tuple(notes),
+        method=method(sides, primary, len(dialogs[0]), any(ranked)),
+        worst={run.name: _worst(run, worst) for run in compared} if worst else {},
+    )
+
+
+def _compared(
+    run: Run, dialogs: tuple[Dialog, ...], retrieval: Mapping[str, Retrieval], near: Counts | None
+) -> ComparedRun:
+    counts = dialog_counts(dialogs, near)
+    return ComparedRun(
+        run=run,
+        dialogs=dialogs,
+        counts=counts,
+        repetition=repetition(counts),
+        language=language(counts),
+        defects=defects(dialogs),
+        retrieval=retrieval,
+    )
+
+
+def _check_round_zero(runs: Sequence[ComparedRun], note: Callable[[str], None]) -> None:
+    """Tell of retrievers that rank the same caption of the same image differently: the ranks are not repeatable."""
+    first, *others = runs
+    for run in others:
+        for label in first.retrieval.keys() & run.retrieval.keys():
+            same = [one.caption == other.caption for one, other in zip(first.dialogs, run.dialogs, strict=True)]
+            ranks = [each.retrieval[label].ranks[0] for each in (first, run)]
+            if count := int(((ranks[0] != ranks[1]) & np.array(same)).sum()):
+                names = f"{printable(run.name)} otherwise than the same ones of {printable(first.name)}"
+                note(f"{printable(label)}: ranks {count:,} captions of {names}; are its ranks made in low precision?")
+
+
+def _side(sides: Sequence[Side], name: str | None) -> Side:
+    """The side of that name, or that the run of that name belongs to."""
+    if name is None:
+        return sides[0]
+    for side in sides:
+        if name == side.name or any(name in (run.name, run.run.file.name, str(run.run.file)) for run in side.runs):
+            return side
+    names = ", ".join(repr(side.name) for side in sides)
+    raise InputError(f"baseline {name!r}: is none of the runs; they are {names}")
+
+
+def _pairs(baseline: Side, sides: Sequence[Side], every: bool) -> Iterator[Pair]:
+    """Who is held against whom: all others against the baseline, and, on request, against each other too."""
+    others = [side for side in sides if side is not baseline]
+    yield from ((baseline, side) for side in others)
+    if every:
+        yield from combinations(others, 2)
+
+
+def _agreements(runs: Sequence[ComparedRun], baseline: Side, every: bool, seed: int) -> Iterator[Agreement]:
+    """How answerers agree, run by run, where they were asked the same."""
+    first = baseline.runs[0]
+    pairs = [(first, run) for run in runs if run is not first]
+    pairs += combinations([run for run in runs if run is not first], 2) if every else []
+    for a, b in pairs:
+        found = agreement(a.name, a.dialogs, b.name, b.dialogs, np.random.default_rng([seed, 7]), BAND_RESAMPLES)
+        if found is not None:
+            yield found
+
+
+def _worst(run: ComparedRun, count: int) -> tuple[int, ...]:
+    """The places of the dialogs with most repeats, the earlier first among equals; none without a repeat."""
+    repeats = run.counts.repeats
+    order = np.argsort(-repeats, kind="stable")[:count]
+    return tuple(int(place) for place in order if repeats[place])

@@ -1,0 +1,159 @@
+"""A comparison of runs: what was counted, tested and concluded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from chatir.compare.dialog_counts import DialogCounts
+from chatir.compare.retrieval import Retrieval
+from chatir.compare.runs import Run
+from chatir.dialog import Dialog
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedRun:
+    """A run, as far as it is compared: the dialogs that all runs have, cut to the rounds that all runs have.
+
+    repetition, language, defects: named and counted as `compare --format json` prints them. retrieval: by label.
+    """
+
+    run: Run
+    dialogs: tuple[Dialog, ...]
+    counts: DialogCounts
+    repetition: Mapping[str, float | None]
+    language: Mapping[str, float | None]
+    defects: Mapping[str, int]
+    retrieval: Mapping[str, Retrieval]
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.name
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of b minus the same figure of a, over the same n images.
+
+    a, b: names of runs, or of groups of runs that differ in their seed only. effect: for hits Cohen's g, else the mean
+    difference over its standard deviation. The interval is at `level`. p_holm: of the primary family only. primary:
+    whether it is in that family. decided: whether test and interval both say that there is a difference.
+    """
+
+    a: str
+    b: str
+    metric: str
+    retriever: str | None
+    corpus: str | None
+    round: int | None
+    n: int
+    delta: float
+    effect: float | None
+    ci_low: float
+    ci_high: float
+    level: float
+    test: str | None
+    p: float | None
+    p_holm: float | None = None
+    primary: bool = False
+    decided: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is concluded of a and b. about: the questioners, or, where more than they differs, only the runs.
+
+    differs: what else differs or is not known, a short phrase each.
+    """
+
+    a: str
+    b: str
+    about: Literal["questioners", "runs"]
+    differs: tuple[str, ...]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two answerers agree where their runs asked the same question about the same image.
+
+    exact: percent of the shared questions with the same normalised answer, with a 95% interval over images. yes_no:
+    percent that agree among the yes_no_questions, those which both answer by yes or no; kappa: Cohen's, of these.
+    """
+
+    a: str
+    b: str
+    questions: int
+    exact: float
+    exact_low: float
+    exact_high: float
+    yes_no_questions: int
+    yes_no: float | None
+    kappa: float | None
+    words_a: float
+    words_b: float
+
+
+@dataclass(frozen=True)
+class SeedGroup:
+    """Runs that differ in their seed only. spread: by metric (label and metric for retrieval), what is told of it."""
+
+    name: str
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    spread: tuple[Spread, ...]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure's standard deviation between seeds, beside its standard error over images."""
+
+    metric: str
+    retriever: str | None
+    mean: float
+    between_seeds: float
+    over_images: float
+
+
+@dataclass(frozen=True)
+class FailureBound:
+    """What failed dialogs could change: the difference b minus a if each went as badly or as well as it can.
+
+    failed_a, failed_b: failed dialogs among the `targets` that both runs had.
+    """
+
+    a: str
+    b: str
+    metric: str
+    retriever: str | None
+    targets: int
+    failed_a: int
+    failed_b: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Runs side by side. baseline: the name of the run (or group) that others are held against.
+
+    images: dialogs that are common to all runs. rounds: the rounds compared. notes: what a reader must know, a line
+    each. method: how was tested, in a paragraph. worst: for each run the places (in `dialogs`) of its dialogs with most
+    repeats, as many as were asked for.
+    """
+
+    baseline: str
+    images: int
+    rounds: int
+    ks: tuple[int, ...]
+    runs: tuple[ComparedRun, ...]
+    groups: tuple[SeedGroup, ...]
+    differences: tuple[Difference, ...]
+    verdicts: tuple[Verdict, ...]
+    agreements: tuple[Agreement, ...]
+    bounds: tuple[FailureBound, ...]
+    notes: tuple[str, ...]
+    method: str
+    worst: Mapping[str, tuple[int, ...]]

@@ -1,0 +1,113 @@
+"""What is counted in each dialog: repeated questions, distinct tokens, words; and the means of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chatir.compare.defects import DEFECTS, round_defects
+from chatir.dialog import Dialog
+from chatir.questions import normalised_question
+from chatir.retriever.metrics import Figures
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class DialogCounts:
+    """Figures of each dialog, all [dialogs].
+
+    repeats: rounds minus distinct questions, over normalised questions; exact_repeats: over the questions as they
+    stand. onset: round of the first repeat, nan where there is none. Tokens are white-space tokens of normalised texts,
+    words those of texts as they stand. near_duplicates: questions that are close to an earlier one, None unless they
+    were looked for.
+    """
+
+    rounds: Counts
+    repeats: Counts
+    exact_repeats: Counts
+    onset: Figures
+    unique_question_tokens: Counts
+    unique_answer_tokens: Counts
+    question_words: Counts
+    answer_words: Counts
+    near_duplicates: Counts | None = None
+
+
+def dialog_counts(dialogs: Sequence[Dialog], near_duplicates: Counts | None = None) -> DialogCounts:
+    """Count in every dialog."""
+    rows = np.array([_counts(dialog) for dialog in dialogs], dtype=np.float64).reshape(-1, 8)
+    onset = rows[:, 3]
+    rounds, repeats, exact, _, *others = np.nan_to_num(rows).astype(np.int64).T
+    return DialogCounts(rounds, repeats, exact, onset, others[0], others[1], others[2], others[3], near_duplicates)
+
+
+def _counts(dialog: Dialog) -> tuple[float, ...]:
+    asked = [one.question for one in dialog.rounds]
+    answered = [one.answer for one in dialog.rounds]
+    questions = [normalised_question(text) for text in asked]
+    return (
+        len(questions),
+        len(questions) - len(set(questions)),
+        len(asked) - len(set(asked)),
+        _first_repeat(questions),
+        _distinct_tokens(questions),
+        _distinct_tokens(normalised_question(text) for text in answered),
+        sum(len(text.split()) for text in asked),
+        sum(len(text.split()) for text in answered),
+    )
+
+
+def _first_repeat(questions: Sequence[str]) -> float:
+    seen: set[str] = set()
+    for number, question in enumerate(questions, start=1):
+        if question in seen:
+            return number
+        seen.add(question)
+    return np.nan
+
+
+def _distinct_tokens(texts: Iterable[str]) -> int:
+    return len({token for text in texts for token in text.split()})
+
+
+def repetition(counts: DialogCounts) -> dict[str, float | None]:
+    """How a run repeats itself: means over dialogs; `dialogs_with_repeats` is a share.
+
+    `onset_round` is the mean round of the first repeat over the dialogs that have one, None where none has.
+    """
+    repeated = counts.repeats > 0
+    told: dict[str, float | None] = {
+        "repeats_per_dialog": float(counts.repeats.mean()),
+        "exact_repeats_per_dialog": float(counts.exact_repeats.mean()),
+        "dialogs_with_repeats": float(repeated.mean()),
+        "unique_questions_per_dialog": float((counts.rounds - counts.repeats).mean()),
+        "onset_round": float(counts.onset[repeated].mean()) if repeated.any() else None,
+    }
+    if counts.near_duplicates is not None:
+        told["near_duplicates_per_dialog"] = float(counts.near_duplicates.mean())
+    return told
+
+
+def language(counts: DialogCounts) -> dict[str, float | None]:
+    """What a run's texts are like: distinct tokens, means over dialogs; words, means over rounds (None without one)."""
+    rounds = int(counts.rounds.sum())
+    return {
+        "unique_question_tokens_per_dialog": float(counts.unique_question_tokens.mean()),
+        "unique_answer_tokens_per_dialog": float(counts.unique_answer_tokens.mean()),
+        "words_per_question": float(counts.question_words.sum() / rounds) if rounds else None,
+        "words_per_answer": float(counts.answer_words.sum() / rounds) if rounds else None,
+    }
+
+
+def defects(dialogs: Iterable[Dialog]) -> dict[str, int]:
+    """Rounds that have each kind of defect, zeros too."""
+    counts = dict.fromkeys(DEFECTS, 0)
+    for dialog in dialogs:
+        for one in dialog.rounds:
+            for kind in round_defects(str(one)):
+                counts[kind] += 1
+    return counts

@@ -1,0 +1,30 @@
+"""Figures of each dialog that its target's ranks give; their means are the measures of `chatir.retriever.metrics`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chatir.retriever.metrics import Figures, Ranks, best_ranks
+
+
+def hits(ranks: Ranks, k: int) -> Figures:
+    """100 where a target was ranked k or better at any round so far, else 0 [dialogs, rounds + 1]."""
+    return np.asarray(100.0 * (best_ranks(ranks) <= k).T)
+
+
+def recall(ranks: Ranks, k: int) -> Figures:
+    """100 where a target is ranked k or better at the round, else 0, nan after the end [dialogs, rounds + 1]."""
+    return np.where(ranks > 0, 100.0 * (ranks <= k), np.nan).T
+
+
+def own_ranks(ranks: Ranks) -> Figures:
+    """The rank at the round itself, nan after the end [dialogs, rounds + 1]."""
+    return np.where(ranks > 0, ranks, np.nan).T
+
+
+def best_log_rank_integrals(ranks: Ranks) -> Figures:
+    """Each dialog's share in BRI [dialogs]; nan where there are no rounds."""
+    rounds = len(ranks) - 1
+    if not rounds:
+        return np.full(ranks.shape[1], np.nan)
+    return np.asarray(np.trapezoid(np.log(best_ranks(ranks)), axis=0) / rounds)

@@ -1,0 +1,143 @@
+"""How well each run's targets are found: the ranks that its run file holds, as curves with simultaneous bands."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from chatir.compare.rank_measures import hits, own_ranks, recall
+from chatir.compare.ranking_labels import ranking_key, ranking_labels
+from chatir.compare.runs import Run
+from chatir.compare.statistics.resampling import log_band, max_t_band, resampled_means
+from chatir.console import printable
+from chatir.dialog import Dialog
+from chatir.retriever.metrics import Figures, Ranks, best_log_rank_integral, truncated_share
+from chatir.simulate.run_ranks import DialogRanks, Ranking, rank_table
+
+BAND_RESAMPLES = 2_000
+LEVEL = 0.95
+
+DEFAULT_SEARCH = ("--retriever", "clip")
+"""What to type where nobody has ranked anything: a retriever and the released corpus, which need no further option."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A measure of retrieval, round by round [rounds + 1], nan where it cannot be given.
+
+    low, high: a simultaneous 95% band of all rounds together.
+    """
+
+    values: Figures
+    low: Figures
+    high: Figures
+
+
+@dataclass(frozen=True, eq=False)
+class Retrieval:
+    """How one retriever found a run's targets in one corpus.
+
+    ranks: [rounds + 1, dialogs], 0 beyond the end of a dialog. curves: `hits@K` and `recall@K` (percent) for each K,
+    `atr`, `mrr`. truncated: percent of dialogs whose text is longer than the retriever reads [rounds + 1], None if it
+    cannot tell. top: the best images of each dialog after each round, best first, None where they were not kept.
+    """
+
+    ranking: Ranking
+    ranks: Ranks
+    curves: Mapping[str, Curve]
+    bri: float
+    truncated: Figures | None = None
+    top: tuple[tuple[tuple[str, ...], ...], ...] | None = None
+
+
+def retrievals(
+    runs: Sequence[Run],
+    dialogs: Sequence[Sequence[Dialog]],
+    rounds: int,
+    ks: Sequence[int],
+    seed: int,
+    note: Callable[[str], None],
+) -> list[dict[str, Retrieval]]:
+    """For each run, by label, how its dialogs (those that are compared) were ranked.
+
+    note: called with a line for ranks that are missing, and how to get them.
+    """
+    known = [run.record.rankings if run.record else () for run in runs]
+    labels = ranking_labels([one.ranking for rankings in known for one in rankings])
+    found: list[dict[str, Retrieval]] = []
+    for some, rankings in zip(dialogs, known, strict=True):
+        complete = [one for one in rankings if all(dialog.id in one.ranks for dialog in some)]
+        found.append(
+            {
+                labels[ranking_key(one.ranking)]: _retrieval(
+                    one.ranking, [one.ranks[dialog.id] for dialog in some], rounds, ks, seed
+                )
+                for one in complete
+            }
+        )
+    typed = {labels[ranking_key(one.ranking)]: one.provenance.get("typed") for rankings in known for one in rankings}
+    _tell_of_missing(runs, found, typed, note)
+    return found
+
+
+def _tell_of_missing(
+    runs: Sequence[Run],
+    found: Sequence[Mapping[str, Retrieval]],
+    typed: Mapping[str, Sequence[str] | None],
+    note: Callable[[str], None],
+) -> None:
+    """Name the runs that a retriever has not ranked, and the line that does it: as it was typed for the others."""
+    if not typed:
+        note(f"no curves without ranks: {_score_line(runs, DEFAULT_SEARCH)}")
+    for label, words in typed.items():
+        missing = [run for run, own in zip(runs, found, strict=True) if label not in own]
+        if missing:
+            names = ", ".join(printable(run.name) for run in missing)
+            line = _score_line(missing, words or DEFAULT_SEARCH)
+            note(f"{printable(label)}: no ranks, or not of all dialogs, in {names}: {line}")
+
+
+def _score_line(runs: Sequence[Run], search: Sequence[str]) -> str:
+    return printable(shlex.join(["chatir", "score", *(str(run.file) for run in runs), *search]))
+
+
+def _retrieval(ranking: Ranking, found: Sequence[DialogRanks], rounds: int, ks: Sequence[int], seed: int) -> Retrieval:
+    ranks = rank_table(found, rounds)
+    measured = {f"hits@{k}": hits(ranks, k) for k in ks} | {f"recall@{k}": recall(ranks, k) for k in ks}
+    measured |= {"atr": own_ranks(ranks), "mrr": 1 / own_ranks(ranks)}
+    return Retrieval(
+        ranking=ranking,
+        ranks=ranks,
+        curves=_curves(measured, seed),
+        bri=best_log_rank_integral(ranks),
+        truncated=truncated_share(ranks, [one.truncated for one in found]),
+        top=tuple(one.top[: rounds + 1] for one in found if one.top) if all(one.top for one in found) else None,
+    )
+
+
+def _curves(measured: Mapping[str, Figures], seed: int) -> dict[str, Curve]:
+    """Each measure [dialogs, rounds + 1] as a curve; the same images are drawn for all of them."""
+    values = np.concatenate(list(measured.values()), axis=1)
+    given = ~np.isnan(values).any(axis=0)
+    means = np.full((BAND_RESAMPLES, values.shape[1]), np.nan)
+    means[:, given] = resampled_means(values[:, given], BAND_RESAMPLES, np.random.default_rng(seed))
+    curves, start = {}, 0
+    for name, own in measured.items():
+        columns = np.arange(start, start := start + own.shape[1])
+        curves[name] = _curve(name, values[:, columns], means[:, columns])
+    return curves
+
+
+def _curve(name: str, values: Figures, means: Figures) -> Curve:
+    mean, low, high = (np.full(values.shape[1], np.nan) for _ in range(3))
+    given = ~np.isnan(values).any(axis=0)
+    mean[given] = values[:, given].mean(axis=0)
+    if given.any():
+        band = log_band if name in ("atr", "mrr") else max_t_band
+        low[given], high[given] = band(values[:, given], means[:, given], LEVEL)
+    if name not in ("atr", "mrr"):  # percentages
+        low, high = low.clip(0, 100), high.clip(0, 100)
+    return Curve(mean, low, high)

@@ -1,0 +1,167 @@
+"""The differences between sides, measure by measure: tested where they are primary, described where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from chatir.compare.comparison import Difference
+from chatir.compare.statistics.resampling import (
+    bca_interval,
+    max_t_band,
+    percentile_interval,
+    resampled_means,
+    sign_flip_p,
+)
+from chatir.compare.statistics.sides import PRIMARY_K, Measured, Side, primary
+from chatir.compare.statistics.significance import cohens_g, exact_mcnemar, holm, resamples_needed, standardised_mean
+from chatir.retriever.metrics import Figures
+
+ALPHA = 0.05
+DESCRIPTIVE_RESAMPLES = 9_999
+
+Pair = tuple[Side, Side]
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """A figure of both sides of a pair, of the same images in the same order, and b minus a; all [images]."""
+
+    a: Side
+    b: Side
+    measured: Measured
+    values_a: Figures
+    values_b: Figures
+
+    @classmethod
+    def of(cls, pair: Pair, measured: Measured) -> Paired:
+        """Take the figure from both sides."""
+        a, b = pair
+        return cls(a, b, measured, a[measured], b[measured])
+
+    @property
+    def delta(self) -> Figures:
+        """The figure of b minus that of a [images]."""
+        return self.values_b - self.values_a
+
+    @property
+    def discordant(self) -> tuple[int, int] | None:
+        """Targets that only a found, and that only b found; None where the figure is not one of finding a target."""
+        hit = self.measured.metric.startswith(("hits@", "recall@"))
+        if not hit or len(self.a.runs) + len(self.b.runs) > 2:
+            return None
+        return int((self.delta < 0).sum()), int((self.delta > 0).sum())
+
+    def difference(self, low: float, high: float, level: float) -> Difference:
+        """What is told of it, before any test."""
+        measured, delta, discordant = self.measured, self.delta, self.discordant
+        ranked = self.a.runs[0].retrieval.get(measured.retriever or "")
+        return Difference(
+            a=self.a.name,
+            b=self.b.name,
+            metric=measured.metric,
+            retriever=measured.retriever,
+            corpus=ranked.ranking.corpus if ranked else None,
+            round=measured.round,
+            n=len(delta),
+            delta=float(delta.mean()),
+            effect=standardised_mean(delta) if discordant is None else cohens_g(*discordant),
+            ci_low=float(low),
+            ci_high=float(high),
+            level=float(level),
+            test=None,
+            p=None,
+        )
+
+
+def shared_labels(a: Side, b: Side) -> list[str]:
+    """The retrievers, in their corpora, that have ranked both sides."""
+    return [label for label in a.labels if label in b.labels]
+
+
+def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[Difference]:
+    """The primary family over all pairs, adjusted by Holm; intervals at the level of the step that decided on each.
+
+    A difference is decided where the test rejects and the interval leaves 0 out; the rare row where only one of the two
+    does is not.
+    """
+    columns = [Paired.of(pair, one) for pair in pairs for one in primary(shared_labels(*pair), rounds)]
+    if not columns:
+        return []
+    resamples = resamples_needed(len(columns))
+    deltas = np.stack([column.delta for column in columns], axis=1)
+    flipped = [place for place, column in enumerate(columns) if column.discordant is None]
+    p = np.array([exact_mcnemar(*(column.discordant or (0, 0))) for column in columns])
+    p[flipped] = sign_flip_p(deltas[:, flipped], resamples, np.random.default_rng([seed, 1]))
+    adjusted, levels = holm(p, ALPHA)
+    means = resampled_means(deltas, resamples, np.random.default_rng([seed, 2]))
+    lows, highs = percentile_interval(means, levels)
+    found = []
+    for place, column in enumerate(columns):
+        low, high = float(lows[place]), float(highs[place])
+        tested = replace(
+            column.difference(low, high, levels[place]),
+            test="sign-flip" if place in flipped else "mcnemar",
+            p=float(p[place]),
+            p_holm=float(adjusted[place]),
+            primary=True,
+            decided=bool(adjusted[place] <= ALPHA and not low <= 0 <= high),
+        )
+        found.append(tested)
+    return found
+
+
+def descriptive_differences(pairs: Sequence[Pair], rounds: int, ks: Sequence[int], seed: int) -> list[Difference]:
+    """What else can be told of the pairs: 95% intervals that no verdict rests on, and the curves' differences."""
+    columns = [Paired.of(pair, one) for pair in pairs for one in _described(pair, rounds, ks)]
+    columns = [column for column in columns if np.isfinite(column.delta).all()]
+    if not columns:
+        return []
+    deltas = np.stack([column.delta for column in columns], axis=1)
+    level = 1 - ALPHA
+    means = resampled_means(deltas, DESCRIPTIVE_RESAMPLES, np.random.default_rng([seed, 3]))
+    low, high = percentile_interval(means, level)
+    mean_ranks = [place for place, column in enumerate(columns) if column.measured.metric == "atr"]
+    if mean_ranks:
+        low[mean_ranks], high[mean_ranks] = bca_interval(deltas[:, mean_ranks], means[:, mean_ranks], level)
+    found = [columns[place].difference(low[place], high[place], level) for place in range(len(columns))]
+    told = _with_p_of_ranks(found, deltas, seed)
+    return [*told, *_curve_differences(pairs, rounds, seed)]
+
+
+def _described(pair: Pair, rounds: int, ks: Sequence[int]) -> Iterator[Measured]:
+    yield Measured("exact_repeats_per_dialog")
+    if all(run.counts.near_duplicates is not None for side in pair for run in side.runs):
+        yield Measured("near_duplicates_per_dialog")
+    yield Measured("unique_question_tokens_per_dialog")
+    yield Measured("unique_answer_tokens_per_dialog")
+    for label in shared_labels(*pair) if rounds else []:
+        yield from (Measured(f"hits@{k}", label, rounds) for k in ks if k != PRIMARY_K)
+        yield from (Measured(f"recall@{k}", label, rounds) for k in ks)
+        yield from (Measured(metric, label, rounds) for metric in ("atr", "log_rank", "mrr"))
+
+
+def _with_p_of_ranks(found: Sequence[Difference], deltas: Figures, seed: int) -> list[Difference]:
+    """The rows with an unadjusted p for the mean rank, and for its logarithm, which a few far targets do not rule."""
+    tested = [place for place, one in enumerate(found) if one.metric in ("atr", "log_rank")]
+    told = list(found)
+    if tested:
+        p = sign_flip_p(deltas[:, tested], DESCRIPTIVE_RESAMPLES, np.random.default_rng([seed, 4]))
+        for place, each in zip(tested, p, strict=True):
+            told[place] = replace(told[place], test="sign-flip", p=float(each))
+    return told
+
+
+def _curve_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> Iterator[Difference]:
+    """Hits at every round after the caption but the last, which is primary, in one simultaneous band of them all."""
+    for pair in pairs:
+        for label in shared_labels(*pair):
+            curve = [Paired.of(pair, Measured(f"hits@{PRIMARY_K}", label, number)) for number in range(1, rounds + 1)]
+            if not curve:
+                continue
+            deltas = np.stack([column.delta for column in curve], axis=1)
+            means = resampled_means(deltas, DESCRIPTIVE_RESAMPLES, np.random.default_rng([seed, 5]))
+            for column, low, high in zip(curve[:-1], *max_t_band(deltas, means, 1 - ALPHA), strict=False):
+                yield column.difference(low, high, 1 - ALPHA)

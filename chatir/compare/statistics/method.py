@@ -1,0 +1,58 @@
+"""How was tested, in one paragraph: it stands beneath every table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from chatir.compare.comparison import Difference
+from chatir.compare.retrieval import BAND_RESAMPLES
+from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES
+from chatir.compare.statistics.sides import PRIMARY_K, Side
+from chatir.compare.statistics.significance import resamples_needed
+
+
+def method(sides: Sequence[Side], primary: Sequence[Difference], images: int, ranked: bool) -> str:
+    """What a reader must know to trust the figures, or to report them."""
+    return " ".join(_sentences(sides, primary, images, ranked))
+
+
+def _sentences(sides: Sequence[Side], primary: Sequence[Difference], images: int, ranked: bool) -> Iterator[str]:
+    yield f"All figures are over the same {images:,} images."
+    if primary:
+        yield from _tests(primary, ranked)
+    if ranked:
+        yield (
+            f"Curves stand in simultaneous bands (max-T, {BAND_RESAMPLES:,} bootstraps; ATR and MRR on logarithms). "
+            "Round 0, the caption, is the same for all by design: checked, not tested. In a large corpus few images "
+            "rule a mean rank, and intervals and bands of ATR promise more than they hold; BRI does not suffer from it."
+        )
+    yield _generation_noise(sides)
+
+
+def _tests(primary: Sequence[Difference], ranked: bool) -> Iterator[str]:
+    found = f"Hits@{PRIMARY_K} at the last round (exact McNemar test), BRI and " if ranked else ""
+    flips = f"paired sign-flip permutation test, {resamples_needed(len(primary)):,} resamples, p = (b + 1) / (B + 1)"
+    tests = f"{len(primary)} tests" if len(primary) > 1 else "this one test"
+    yield (
+        f"Tested are {found}repeats per dialog ({flips}); p is two-sided and adjusted by Holm over {tests}. Intervals "
+        "of these are paired percentile bootstraps over images, at the level at which Holm's procedure decided; a "
+        f"difference counts where the adjusted p is at most {ALPHA} and the interval leaves 0 out. Effects are Cohen's "
+        "g for hits, else mean over standard deviation of the differences."
+    )
+    ranks = "; BCa for ATR, whose logarithm is told too" if ranked else ""
+    yield (
+        f"All else is descriptive: {1 - ALPHA:.0%} intervals ({DESCRIPTIVE_RESAMPLES:,} paired bootstraps{ranks}), "
+        "p without adjustment."
+    )
+
+
+def _generation_noise(sides: Sequence[Side]) -> str:
+    if all(len(side.runs) > 1 for side in sides):
+        return (
+            "Tests and intervals are of the mean over the seeds at hand; the spread between seeds stands beside them."
+        )
+    single = "" if all(len(side.runs) == 1 for side in sides) else " for runs of one seed"
+    return (
+        f"Intervals cover the choice of images; the noise of generation is not covered{single}: that takes runs with "
+        "several seeds (simulate --seed 0,1,2)."
+    )

@@ -1,0 +1,129 @@
+"""The sides of a comparison: runs, and groups of runs that differ in their seed only, taken together."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chatir.compare.comparison import ComparedRun, SeedGroup, Spread
+from chatir.compare.rank_measures import best_log_rank_integrals, hits, own_ranks, recall
+from chatir.retriever.metrics import Figures
+
+PRIMARY_K = 10
+"""The K of the Hits@K that verdicts are about, as the paper reports it."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a figure is of. round: None for a figure of whole dialogs."""
+
+    metric: str
+    retriever: str | None = None
+    round: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """A run, or runs that are the same but for their seed. name: as `--baseline` takes it."""
+
+    name: str
+    runs: tuple[ComparedRun, ...]
+
+    def __getitem__(self, measured: Measured) -> Figures:
+        """The figure of each dialog [dialogs], the mean over the runs of a group."""
+        return np.asarray(np.mean([of_dialogs(run, measured) for run in self.runs], axis=0))
+
+    @property
+    def labels(self) -> list[str]:
+        """The retrievers, in their corpora, that have ranked all runs."""
+        first, *others = self.runs
+        return [label for label in first.retrieval if all(label in other.retrieval for other in others)]
+
+
+def of_dialogs(run: ComparedRun, measured: Measured) -> Figures:
+    """A figure of each dialog of a run [dialogs]; nan where it cannot be given."""
+    if measured.retriever is None:
+        counts = getattr(run.counts, measured.metric.removesuffix("_per_dialog"))
+        return np.asarray(counts, dtype=np.float64)
+    ranks = run.retrieval[measured.retriever].ranks
+    if measured.metric == "bri":
+        return best_log_rank_integrals(ranks)
+    kind, _, k = measured.metric.partition("@")
+    if kind == "hits":
+        values = hits(ranks, int(k))
+    elif kind == "recall":
+        values = recall(ranks, int(k))
+    else:
+        values = _OF_RANKS[kind](own_ranks(ranks))
+    return values[:, -1 if measured.round is None else measured.round]
+
+
+_OF_RANKS: Mapping[str, Callable[[Figures], Figures]] = {
+    "atr": lambda ranks: ranks,
+    "log_rank": np.log,
+    "mrr": lambda ranks: 1 / ranks,
+}
+
+
+def primary(labels: Sequence[str], rounds: int) -> Iterator[Measured]:
+    """What verdicts are about: how often questions are repeated, how many targets are found, and how early."""
+    yield Measured("repeats_per_dialog")
+    for label in labels if rounds else []:
+        yield Measured(f"hits@{PRIMARY_K}", label, rounds)
+        yield Measured("bri", label)
+
+
+def sides_of(runs: Sequence[ComparedRun]) -> list[Side]:
+    """Every run is a side of its own, but for those that differ in their seed only, which are one together."""
+    groups: dict[str, list[ComparedRun]] = {}
+    for run in runs:
+        key = _but_for_the_seed(run)
+        seeds = [other.run.seed for other in groups.get(key, [])]
+        groups.setdefault(key if run.run.seed not in seeds else run.name, []).append(run)
+    names = [run.name for run in runs]
+    return [Side(_name(group, names), tuple(group)) for group in groups.values()]
+
+
+def _but_for_the_seed(run: ComparedRun) -> str:
+    """What runs of one group have in common; a run whose making nobody tells is alone."""
+    record = run.run.record
+    if record is None or record.imported:
+        return run.name
+    fixed: dict[str, Any] = {name: value for name, value in record.config.items() if name != "seed"}
+    return json.dumps(fixed, sort_keys=True)
+
+
+def _name(group: Sequence[ComparedRun], names: Sequence[str]) -> str:
+    if len(group) == 1:
+        return group[0].name
+    stems = {re.sub(r"_seed-?\d+$", "", run.name) for run in group}
+    stem = stems.pop() if len(stems) == 1 else group[0].name
+    name = f"{stem} ({len(group)} seeds)"
+    return name if name not in names else f"{name} together"
+
+
+def seed_group(side: Side, rounds: int) -> SeedGroup:
+    """A side's runs, and how much its figures differ from seed to seed."""
+    return SeedGroup(
+        name=side.name,
+        runs=tuple(run.name for run in side.runs),
+        seeds=tuple(run.run.seed or 0 for run in side.runs),
+        spread=tuple(_spread(side, measured) for measured in primary(side.labels, rounds)),
+    )
+
+
+def _spread(side: Side, measured: Measured) -> Spread:
+    means = [of_dialogs(run, measured).mean() for run in side.runs]
+    values = side[measured]
+    return Spread(
+        metric=measured.metric,
+        retriever=measured.retriever,
+        mean=float(np.mean(means)),
+        between_seeds=float(np.std(means, ddof=1)),
+        over_images=float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan"),
+    )

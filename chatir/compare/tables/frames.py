@@ -1,0 +1,200 @@
+"""A comparison as pandas frames, and as one long table in CSV.
+
+Columns, metrics and units are those of `compare --format json`: shares are 0 to 1, hits and recall percentages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Difference
+from chatir.compare.retrieval import LEVEL, Retrieval
+from chatir.console import printable
+from chatir.retriever.metrics import best_ranks
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+COLUMNS = (
+    *("run", "versus", "retriever", "corpus", "metric", "round", "value", "low", "high", "level", "n", "effect"),
+    *("test", "p", "p_holm", "decided"),
+)
+"""The columns of `tidy`."""
+_WHOLE = ("round", "n")
+_FORMULA = ("=", "+", "-", "@")
+
+
+def runs_frame(comparison: Comparison) -> DataFrame:
+    """A row for each run: who played, and its figures of repetition, language and defects."""
+    import pandas as pd
+
+    rows = [
+        {
+            "run": one.name,
+            "file": str(one.run.file),
+            "questioner": one.run.questioner.name if one.run.questioner else None,
+            "answerer": one.run.answerer.name if one.run.answerer else None,
+            "seed": one.run.seed,
+            "dialogs": len(one.dialogs),
+            "rounds": comparison.rounds,
+            **one.repetition,
+            **one.language,
+            **one.defects,
+        }
+        for one in comparison.runs
+    ]
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
+
+
+def curves_frame(comparison: Comparison) -> DataFrame:
+    """A row for each run, retriever, metric and round, with a 95% band of all rounds of a curve together.
+
+    Also `bri`, which has no round, and `truncated`, the percentage of texts that the retriever cut; both have no band.
+    """
+    import pandas as pd
+
+    columns = ["run", "retriever", "corpus", "metric", "round", "value", "low", "high"]
+    rows = [row for run in comparison.runs for row in _curves(run)]
+    return pd.DataFrame(rows, columns=columns).astype({"round": "Int64"})
+
+
+def _curves(run: ComparedRun) -> Iterator[dict[str, Any]]:
+    for label, found in run.retrieval.items():
+        told = {"run": run.name, "retriever": label, "corpus": found.ranking.corpus}
+        for metric, curve in found.curves.items():
+            for number, value in enumerate(curve.values):
+                band = {"low": curve.low[number], "high": curve.high[number]}
+                yield {**told, "metric": metric, "round": number, "value": value, **band}
+        yield {**told, "metric": "bri", "value": found.bri}
+        if found.truncated is not None:
+            for number, value in enumerate(found.truncated):
+                yield {**told, "metric": "truncated", "round": number, "value": value}
+
+
+def differences_frame(comparison: Comparison) -> DataFrame:
+    """A row for each difference, with the names of `Difference`: b minus a."""
+    import pandas as pd
+
+    names = [field.name for field in fields(Difference)]
+    rows = [[getattr(one, name) for name in names] for one in comparison.differences]
+    frame = pd.DataFrame(rows, columns=names)
+    floats = dict.fromkeys(("delta", "effect", "ci_low", "ci_high", "level", "p", "p_holm"), "float64")
+    return frame.astype({"round": "Int64", "n": "int64", "primary": "bool", "decided": "bool", **floats})
+
+
+def agreements_frame(comparison: Comparison) -> DataFrame:
+    """A row for each two runs whose answers could be held against each other, with the names of `Agreement`."""
+    import pandas as pd
+
+    names = [field.name for field in fields(Agreement)]
+    return pd.DataFrame([[getattr(one, name) for name in names] for one in comparison.agreements], columns=names)
+
+
+def dialogs_frame(comparison: Comparison) -> DataFrame:
+    """A row for each run and dialog: its figures, and for each retriever the target's first, last and best rank.
+
+    The last rank is that of the last round that was played.
+    """
+    import pandas as pd
+
+    frames = []
+    for run in comparison.runs:
+        frame = pd.DataFrame(
+            {"run": run.name, "id": [d.id for d in run.dialogs], "image": [d.image for d in run.dialogs]}
+        )
+        for field in fields(run.counts):
+            if (values := getattr(run.counts, field.name)) is not None:
+                frame[field.name] = values
+        for label, found in run.retrieval.items():
+            for name, ranks in _ranks_of_dialogs(found).items():
+                frame[f"{label} {name}"] = pd.array(ranks, dtype="Int64")
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _ranks_of_dialogs(found: Retrieval) -> dict[str, Any]:
+    last = (found.ranks > 0).sum(axis=0) - 1
+    return {
+        "first_rank": found.ranks[0],
+        "last_rank": found.ranks[last, np.arange(found.ranks.shape[1])],
+        "best_rank": best_ranks(found.ranks)[-1],
+    }
+
+
+def ranks_frame(comparison: Comparison) -> DataFrame:
+    """A row for each run, retriever, dialog and round that was played, with the target's rank after it."""
+    import pandas as pd
+
+    frames = []
+    for run in comparison.runs:
+        for label, found in run.retrieval.items():
+            place, number = np.nonzero(found.ranks.T)
+            ids = np.array([dialog.id for dialog in run.dialogs], dtype=object)
+            told = {"run": run.name, "retriever": label, "corpus": found.ranking.corpus}
+            frames.append(pd.DataFrame({**told, "id": ids[place], "round": number, "rank": found.ranks[number, place]}))
+    columns = ["run", "retriever", "corpus", "id", "round", "rank"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def tidy(comparison: Comparison) -> DataFrame:
+    """One long table of all figures of runs, and of all differences, with the columns of `COLUMNS`.
+
+    A run's own figure has no `versus`; a difference is `run` minus `versus`. The level of curves is that of a band of
+    all rounds together. `decided` is told of primary differences only; no verdict rests on the others.
+    """
+    import pandas as pd
+
+    rows = [*_run_rows(comparison), *map(_difference_row, comparison.differences)]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.astype({**dict.fromkeys(_WHOLE, "Int64"), "decided": "boolean"})
+
+
+def _run_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    for run in comparison.runs:
+        told = {"run": run.name, "n": comparison.images}
+        for metric, value in {**run.repetition, **run.language, **run.defects}.items():
+            yield {**told, "metric": metric, "value": value}
+        for row in _curves(run):
+            yield {**row, **told, "level": LEVEL if "low" in row else None}
+
+
+def _difference_row(one: Difference) -> dict[str, Any]:
+    return {
+        "run": one.b,
+        "versus": one.a,
+        "retriever": one.retriever,
+        "corpus": one.corpus,
+        "metric": one.metric,
+        "round": one.round,
+        "value": one.delta,
+        "low": one.ci_low,
+        "high": one.ci_high,
+        "level": one.level,
+        "n": one.n,
+        "effect": one.effect,
+        "test": one.test,
+        "p": one.p,
+        "p_holm": one.p_holm,
+        "decided": one.decided if one.primary else None,
+    }
+
+
+def as_csv(comparison: Comparison) -> str:
+    r"""`tidy` as CSV: UTF-8, RFC 4180 quoting, lines that end in `\n`, nothing where a figure cannot be given.
+
+    What cannot be printed in a name is shown as an escape, and a name that a spreadsheet would take for a formula
+    (one that begins with `=`, `+`, `-` or `@`) has an apostrophe before it.
+    """
+    frame = tidy(comparison)
+    for column in ("run", "versus", "retriever", "corpus"):
+        frame[column] = [_as_text(value) if isinstance(value, str) else value for value in frame[column]]
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _as_text(name: str) -> str:
+    shown = printable(name)
+    return f"'{shown}" if shown.startswith(_FORMULA) else shown

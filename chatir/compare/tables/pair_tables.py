@@ -1,0 +1,202 @@
+"""Tables with a row for a pair of runs, or for a group of them: differences, agreement, seeds, failed dialogs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from chatir.compare.comparison import Agreement, Comparison, Difference, FailureBound, SeedGroup
+from chatir.compare.tables.measures import (
+    NOT_GIVEN,
+    Measure,
+    interval_decimals,
+    measure,
+    number,
+    p_value,
+    percent_level,
+)
+from chatir.compare.tables.table import Cell, Column, Mark, Table, at_round, counted, run_name
+
+UNDECIDED = "No verdict rests on these."
+
+
+def difference_tables(comparison: Comparison) -> list[Table]:
+    """The primary differences; what else is told of the last round; the curves round by round."""
+    last = (None, comparison.rounds)
+    primary = [each for each in comparison.differences if each.primary]
+    descriptive = [each for each in comparison.differences if not each.primary and each.round in last]
+    curves = [each for each in comparison.differences if not each.primary and each.round not in last]
+    kinds = (
+        ("primary", "Primary differences", comparison.method, primary),
+        ("descriptive", "Descriptive differences", f"{UNDECIDED} p is not adjusted for their number.", descriptive),
+        ("rounds", "Differences round by round", f"{UNDECIDED} Intervals hold for all rounds together.", curves),
+    )
+    return [_differences(comparison, *kind) for kind in kinds if kind[-1]]
+
+
+def _differences(comparison: Comparison, key: str, title: str, how: str, differences: Sequence[Difference]) -> Table:
+    """A table of differences; what is the same for all of them is told once, above the table."""
+    primary = key == "primary"
+    others = list(dict.fromkeys(each.a for each in differences))
+    retrievers = list(dict.fromkeys(each.retriever for each in differences if each.retriever))
+    levels = list(dict.fromkeys(each.level for each in differences))
+    counts = list(dict.fromkeys(each.n for each in differences))
+    interval = f"{percent_level(levels[0])} interval" if len(levels) == 1 else "interval"
+    shown = {
+        Column("run", numeric=False): True,
+        Column("minus", numeric=False): len(others) > 1,
+        Column("measure", numeric=False): True,
+        Column("retriever", numeric=False): len(retrievers) > 1,
+        Column("n", "images"): len(counts) > 1,
+        Column("difference"): True,
+        Column(interval): True,
+        Column("level"): len(levels) > 1,
+        Column("effect"): True,
+        Column("p"): any(each.p is not None for each in differences),
+        Column("p Holm"): primary,
+        Column("decision", numeric=False): primary,
+    }
+    rows = [
+        tuple(Cell(text) for text, show in zip(_texts(comparison, each), shown.values(), strict=True) if show)
+        for each in differences
+    ]
+    title += f" from {run_name(comparison, others[0])}" if len(others) == 1 else ""
+    about = f"{counted(counts[0], 'image')}. " if len(counts) == 1 else ""
+    about += f"Retrieval is by {retrievers[0]}. " if len(retrievers) == 1 else ""
+    about += f"A difference is the run's figure minus the other's, over the same images. {how}"
+    columns = tuple(column for column, show in shown.items() if show)
+    return Table(key, title, about, columns, tuple(rows), _pair_marks(rows))
+
+
+def _texts(comparison: Comparison, each: Difference) -> list[str]:
+    """All that can be told of a difference."""
+    kind = measure(each.metric, comparison.images)
+    return [
+        run_name(comparison, each.b),
+        run_name(comparison, each.a),
+        _measured(kind, at_round(each.round)),
+        each.retriever or "",
+        str(each.n),
+        *_delta(kind, each),
+        percent_level(each.level),
+        number(each.effect, 2, sign=True),
+        p_value(each.p),
+        p_value(each.p_holm),
+        _decision(kind, each),
+    ]
+
+
+def _delta(kind: Measure, each: Difference) -> list[str]:
+    delta, low, high = (value * kind.scale for value in (each.delta, each.ci_low, each.ci_high))
+    decimals = interval_decimals(kind.decimals, low, high)
+    return [
+        number(delta, decimals, sign=True),
+        f"[{number(low, decimals, sign=True)}, {number(high, decimals, sign=True)}]",
+    ]
+
+
+def _decision(kind: Measure, each: Difference) -> str:
+    if not each.decided:
+        return "undecided"
+    way = "higher" if each.delta > 0 else "lower"
+    return way if kind.better is None else "better" if way == kind.better else "worse"
+
+
+def _measured(kind: Measure, *of: str | None) -> str:
+    """A measure with its unit, and whatever else it is of."""
+    details = ", ".join(part for part in (kind.unit, *of) if part)
+    return f"{kind.name} ({details})" if details else kind.name
+
+
+def _pair_marks(rows: Iterable[Sequence[Cell]]) -> tuple[Mark, ...]:
+    texts = {cell.text for row in rows for cell in row}
+    marks = [Mark("effect", "Cohen's g for Hits and Recall of two runs, else mean difference / standard deviation")]
+    if texts & {"better", "worse", "higher", "lower"}:
+        marks.append(Mark("better, worse", "p after Holm and the interval both say so"))
+    if "undecided" in texts:
+        marks.append(Mark("undecided", "p after Holm and the interval do not both say that there is a difference"))
+    return (*marks, *([Mark(NOT_GIVEN, "not given")] if NOT_GIVEN in texts else []))
+
+
+def agreements_table(agreements: Sequence[Agreement]) -> Table:
+    """How far the answerers of two runs agree."""
+    columns = (
+        Column("run", numeric=False),
+        Column("other", numeric=False),
+        Column("shared questions"),
+        Column("same answer", "%"),
+        Column("95% interval"),
+        Column("yes/no", "questions"),
+        Column("agree", "%"),
+        Column("kappa", "Cohen"),
+        Column("answer words", "run"),
+        Column("answer words", "other"),
+    )
+    rows = []
+    for each in agreements:
+        decimals = interval_decimals(1, each.exact_low, each.exact_high)
+        row = [each.a, each.b, str(each.questions), number(each.exact, decimals)]
+        row += [
+            f"[{number(each.exact_low, decimals)}, {number(each.exact_high, decimals)}]",
+            str(each.yes_no_questions),
+        ]
+        row += [number(each.yes_no, 1), number(each.kappa, 2), number(each.words_a, 2), number(each.words_b, 2)]
+        rows.append(tuple(Cell(text) for text in row))
+    about = "Questions that both runs asked about the same image; answers are the same if they are so when normalised."
+    marks = (Mark(NOT_GIVEN, "no such questions, or answers that leave nothing to chance"),)
+    return Table("answers", "Agreement of answers", about, columns, tuple(rows), marks if _dashed(rows) else ())
+
+
+def seeds_table(comparison: Comparison, groups: Sequence[SeedGroup]) -> Table:
+    """How far runs spread that differ in their seed only."""
+    columns = (
+        Column("runs", numeric=False),
+        Column("seeds", numeric=False),
+        Column("measure", numeric=False),
+        Column("mean"),
+        Column("between seeds", "SD"),
+        Column("over images", "SE"),
+    )
+    rows = []
+    for group in groups:
+        seeds = ", ".join(map(str, group.seeds))
+        for spread in group.spread:
+            kind = measure(spread.metric, comparison.images)
+            figures = [kind.text(spread.mean)]
+            figures += [
+                number(value * kind.scale, kind.decimals + 1) for value in (spread.between_seeds, spread.over_images)
+            ]
+            row = [run_name(comparison, group.name), seeds, _measured(kind, spread.retriever), *figures]
+            rows.append(tuple(Cell(text) for text in row))
+    about = (
+        "Runs that differ in their seed only. SD: standard deviation of the run's figure between seeds; SE: standard "
+        "error of one run's figure over images."
+    )
+    marks = (Mark(NOT_GIVEN, "not given"),)
+    return Table("seeds", "Spread between seeds", about, columns, tuple(rows), marks if _dashed(rows) else ())
+
+
+def bounds_table(comparison: Comparison, bounds: Sequence[FailureBound]) -> Table:
+    """What failed dialogs could change."""
+    columns = (
+        Column("run", numeric=False),
+        Column("minus", numeric=False),
+        Column("measure", numeric=False),
+        Column("targets", "of both"),
+        Column("failed", "of run"),
+        Column("failed", "of minus"),
+        Column("difference", "at least"),
+        Column("difference", "at most"),
+    )
+    rows = []
+    for each in bounds:
+        kind = measure(each.metric, comparison.images)
+        row = [run_name(comparison, each.b), run_name(comparison, each.a), _measured(kind, each.retriever)]
+        row += [str(each.targets), str(each.failed_b), str(each.failed_a)]
+        row += [number(value * kind.scale, kind.decimals, sign=True) for value in (each.low, each.high)]
+        rows.append(tuple(Cell(text) for text in row))
+    about = "What failed dialogs could change: the difference if each of them had gone as badly or as well as it can."
+    return Table("failed", "Failed dialogs", about, columns, tuple(rows), ())
+
+
+def _dashed(rows: Iterable[Sequence[Cell]]) -> bool:
+    return any(cell.text == NOT_GIVEN for row in rows for cell in row)

@@ -1,0 +1,163 @@
+"""Tables with a row for each run: repetition, language, retrieval, defects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from chatir.compare.comparison import ComparedRun, Comparison
+from chatir.compare.tables.measures import NOT_GIVEN, Measure, measure
+from chatir.compare.tables.table import BEST, DIFFERS, Cell, Column, Mark, Table, at_round, counted, run_name
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """A column of figures, one for each run. label, round: of what is told of a retriever."""
+
+    measure: Measure
+    values: Sequence[float | None]
+    label: str | None = None
+    round: int | None = None
+
+
+def repetition_table(comparison: Comparison) -> Table:
+    """How often questions are repeated, and from which round on."""
+    keys = list(dict.fromkeys(key for run in comparison.runs for key in run.repetition))
+    columns = [
+        _Figures(measure(key, comparison.images), [r.repetition.get(key) for r in comparison.runs]) for key in keys
+    ]
+    about = (
+        f"{_extent(comparison)} A question repeats an earlier one of its dialog if the two are the same once case, "
+        "punctuation, white space and leaked labels are taken away; an exact repeat is the same as it stands."
+    )
+    return _run_table(comparison, "repetition", "Repetition", about, columns, "no dialog repeats a question")
+
+
+def language_table(comparison: Comparison) -> Table:
+    """What the texts are like; nothing in it is better or worse."""
+    keys = list(dict.fromkeys(key for run in comparison.runs for key in run.language))
+    columns = [
+        _Figures(measure(key, comparison.images), [r.language.get(key) for r in comparison.runs]) for key in keys
+    ]
+    about = (
+        f"{_extent(comparison)} Tokens are the white-space tokens of the normalised texts, words those of the texts as "
+        "they stand."
+    )
+    return _run_table(comparison, "language", "Language", about, columns, "there is no round")
+
+
+def retrieval_tables(comparison: Comparison) -> list[Table]:
+    """How well the targets are found, a table for each retriever and corpus."""
+    labels = list(dict.fromkeys(label for run in comparison.runs for label in run.retrieval))
+    return [_retrieval(comparison, label, place) for place, label in enumerate(labels, start=1)]
+
+
+def _retrieval(comparison: Comparison, label: str, place: int) -> Table:
+    last = comparison.rounds
+    shown = [(f"hits@{k}", r) for k in comparison.ks for r in dict.fromkeys((0, last))]
+    shown += [(name, last) for name in (*(f"recall@{k}" for k in comparison.ks), "atr", "mrr")]
+    columns = [
+        _Figures(measure(key, comparison.images), [_at(run, label, key, r) for run in comparison.runs], label, r)
+        for key, r in shown
+    ]
+    found = [run.retrieval.get(label) for run in comparison.runs]
+    columns.append(_Figures(measure("bri", comparison.images), [one.bri if one else None for one in found], label))
+    cut = [None if one is None or one.truncated is None else float(one.truncated[last]) for one in found]
+    if any(share is not None for share in cut):
+        columns.append(_Figures(measure("truncated", comparison.images), cut, label, last))
+    ranking = next(one.ranking for one in found if one)
+    about = (
+        f"{_extent(comparison)} Searched by {ranking.name} in {ranking.images} images, corpus {ranking.corpus[:12]}. "
+        "Hits@K: targets ranked K or better at any round so far; Recall@K: at the round itself; ATR: mean rank; MRR: "
+        "mean of 1/rank; BRI: mean over rounds of the logarithm of the best rank so far"
+        + ("; truncated: texts longer than the retriever reads." if columns[-1].measure.key == "truncated" else ".")
+    )
+    missing = "not ranked with this retriever and corpus, or some dialogs had ended before that round"
+    title = f"Retrieval by {label} in {ranking.images} images"
+    return _run_table(comparison, f"retrieval-{place}", title, about, columns, missing)
+
+
+def _at(run: ComparedRun, label: str, key: str, round_: int) -> float | None:
+    found = run.retrieval.get(label)
+    return float(found.curves[key].values[round_]) if found and key in found.curves else None
+
+
+def defects_table(comparison: Comparison) -> Table:
+    """Rounds with defects: a column for each kind that any run has; the other kinds are named."""
+    kinds = list(dict.fromkeys(kind for run in comparison.runs for kind in run.defects))
+    some = [kind for kind in kinds if any(run.defects.get(kind) for run in comparison.runs)]
+    columns = [
+        _Figures(measure(kind, comparison.images), [r.defects.get(kind) for r in comparison.runs]) for kind in some
+    ]
+    if not some:
+        columns = [_Figures(Measure("defects", "defects", "rounds", 0), [0 for _ in comparison.runs])]
+    clean = [measure(kind, comparison.images).name for kind in kinds if kind not in some]
+    about = _extent(comparison) + (f" No run has any round with: {', '.join(clean)}." if clean else "")
+    return _run_table(comparison, "defects", "Defects", about, columns, "not looked for")
+
+
+def _run_table(
+    comparison: Comparison, key: str, title: str, about: str, figures: Sequence[_Figures], missing: str
+) -> Table:
+    decided = _decided(comparison)
+    columns = [Column("run", numeric=False)]
+    cells = [[Cell(run_name(comparison, run.name)) for run in comparison.runs]]
+    for column in figures:
+        detail = ", ".join(part for part in (column.measure.unit, at_round(column.round)) if part)
+        columns.append(Column(column.measure.name, detail, column.measure.better))
+        texts = [column.measure.text(value) for value in column.values]
+        best = _best(texts, column)
+        told = (column.measure.key, column.label)
+        differs = [
+            (run.name, *told) in decided and column.round in (None, comparison.rounds) for run in comparison.runs
+        ]
+        cells.append(
+            [
+                Cell(text, text == best, DIFFERS if differ and text != NOT_GIVEN else "")
+                for text, differ in zip(texts, differs, strict=True)
+            ]
+        )
+    rows = tuple(zip(*cells, strict=True))
+    return Table(key, title, about, tuple(columns), rows, tuple(_marks(comparison, columns, rows, missing)))
+
+
+def _best(texts: Sequence[str], column: _Figures) -> str | None:
+    """The text of the best figure, None where no direction is meant or all runs have the same."""
+    known = [(value, text) for value, text in zip(column.values, texts, strict=True) if text != NOT_GIVEN]
+    if column.measure.better is None or len({text for _, text in known}) < 2:
+        return None
+    return (min if column.measure.better == "lower" else max)(known, key=lambda each: each[0] or 0.0)[1]
+
+
+def _marks(
+    comparison: Comparison, columns: Iterable[Column], rows: Iterable[Sequence[Cell]], missing: str
+) -> list[Mark]:
+    cells = [cell for row in rows for cell in row]
+    directions = {column.better for column in columns}
+    marks = []
+    if any(cell.best for cell in cells):
+        marks.append(Mark(BEST, "the best figure of its column"))
+    marks += [Mark(sign, f"{way} is better") for sign, way in (("↓", "lower"), ("↑", "higher")) if way in directions]
+    if any(cell.mark for cell in cells):
+        of_group = " (runs that differ in their seed only: as a group)" if comparison.groups else ""
+        marks.append(Mark(DIFFERS, f"differs from the baseline: adjusted test and interval both say so{of_group}"))
+    if any(cell.text == NOT_GIVEN for cell in cells):
+        marks.append(Mark(NOT_GIVEN, missing))
+    return marks
+
+
+def _decided(comparison: Comparison) -> set[tuple[str, str, str | None]]:
+    """Run, metric and label of every difference from the baseline that is decided; a group's is that of its runs."""
+    runs = {group.name: group.runs for group in comparison.groups}
+    return {
+        (run, each.metric, each.retriever)
+        for each in comparison.differences
+        if each.decided and each.round in (None, comparison.rounds)
+        for this, other in ((each.a, each.b), (each.b, each.a))
+        if this == comparison.baseline
+        for run in (other, *runs.get(other, ()))
+    }
+
+
+def _extent(comparison: Comparison) -> str:
+    return f"{counted(comparison.images, 'image')}, {counted(comparison.rounds, 'round')} a dialog."

@@ -1,0 +1,174 @@
+"""Tables laid out for a terminal: side by side where there is room, cut into blocks of columns where there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from chatir.compare.tables.table import Cell, Column, Table
+from chatir.console import printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+GAP = 2
+NARROWEST = 8
+ENOUGH = 16
+"""Characters of a name that can be read well."""
+NAMES_SHARE = 0.5
+"""How much of the width names may have at most where figures need several blocks; what is longer is folded."""
+
+
+@dataclass(frozen=True)
+class _Set:
+    """A column as it is printed: its head and its cells, all lines of `width`."""
+
+    head: tuple[str, ...]
+    cells: tuple[Text, ...]
+    width: int
+
+
+@dataclass(frozen=True)
+class _Section:
+    """Some columns of one table, under a title. beside: the title where other sections stand beside it."""
+
+    title: str
+    beside: str
+    columns: tuple[_Set, ...]
+
+    @property
+    def width(self) -> int:
+        """Of all columns, with the gaps between them."""
+        return _width(self.columns)
+
+
+def blocks(tables: Iterable[Table], width: int | None, star: str) -> Iterator[list[RenderableType]]:
+    """What to print, block by block. No block is wider than `width` unless a single column with its names is.
+
+    star: what stands beside the best figures, which are bold as well.
+    """
+    names: tuple[_Set, ...] = ()
+    waiting: list[_Section] = []
+    beside: tuple[object, ...] = ()
+    for table in tables:
+        stub = next((n for n, column in enumerate(table.columns) if column.numeric), len(table.columns))
+        rows = (table.columns[:stub], *(row[:stub] for row in table.rows))
+        together = width is not None and rows == beside
+        if not together:
+            if waiting:
+                yield _block(names, waiting)
+            waiting, beside = [], rows
+            names = _names(table, stub, width, star)
+        room = None if width is None else width - sum(column.width + GAP for column in names)
+        for section in _sections(table, stub, room, star):
+            needed = sum(each.width + GAP for each in waiting) + section.width
+            fits = room is None or needed <= room
+            titled = all(_widest([each.beside]) <= each.width for each in (*waiting, section))
+            if waiting and not (fits and titled):
+                yield _block(names, waiting)
+                waiting = []
+            waiting.append(section)
+    if waiting:
+        yield _block(names, waiting)
+
+
+def _names(table: Table, stub: int, width: int | None, star: str) -> tuple[_Set, ...]:
+    """The columns that say what a row is about, narrow enough that most of the width is left for figures."""
+    from rich.text import Text
+
+    texts = [[printable(row[place].text) for row in table.rows] for place in range(stub)]
+    heads = [column.name for column in table.columns[:stub]]
+    widths = [_widest([head, *cells]) for head, cells in zip(heads, texts, strict=True)]
+    if width is not None:
+        figures = _width([_figures(column, cells, star) for column, cells in _figure_columns(table, stub)])
+        left = width - figures - GAP * stub
+        if left < ENOUGH * stub:  # The figures need more than one block however narrow the names are.
+            left = max(int(width * NAMES_SHARE) - GAP * stub, NARROWEST * stub)
+        while sum(widths) > left:
+            widths[widths.index(max(widths))] -= 1
+    return tuple(
+        _Set((head,), tuple(Text(cell, overflow="fold") for cell in cells), wide)
+        for head, cells, wide in zip(heads, texts, widths, strict=True)
+    )
+
+
+def _sections(table: Table, stub: int, room: int | None, star: str) -> Iterator[_Section]:
+    """The table's figures, in as many sections as it takes for each to fit beside the names."""
+    title = printable(table.title)
+    beside = title
+    part: list[_Set] = []
+    for head, cells in _figure_columns(table, stub):
+        column = _figures(head, cells, star)
+        if part and room is not None and _width([*part, column]) > room:
+            yield _Section(title, beside, tuple(part))
+            title, beside, part = f"{printable(table.title)}, continued", "continued", []
+        part.append(column)
+    yield _Section(title, beside, tuple(part))
+
+
+def _figure_columns(table: Table, stub: int) -> Iterator[tuple[Column, list[Cell]]]:
+    for place, column in list(enumerate(table.columns))[stub:]:
+        yield column, [row[place] for row in table.rows]
+
+
+def _figures(column: Column, cells: Sequence[Cell], star: str) -> _Set:
+    """A column of figures, as narrow as it can be; their last digits stand in line, whatever mark follows."""
+    from rich.text import Text
+
+    marks = [(star if cell.best else "") + cell.mark for cell in cells]
+    room = _widest(marks)
+    texts = [printable(cell.text) + mark.ljust(room) for cell, mark in zip(cells, marks, strict=True)]
+    details = column.detail.replace("round ", "round\N{NO-BREAK SPACE}").replace("per ", "per\N{NO-BREAK SPACE}")
+    words = [*f"{column.name}{column.arrow}".split(" "), *details.split(" ")]
+    width = max(_widest(texts), _widest(words))
+    head = [*_folded(f"{column.name}{column.arrow}", width), *_folded(details, width)]
+    lines = (text.rjust(width) if column.numeric else text for text in texts)
+    shown = tuple(Text(line, "bold" if cell.best else "") for line, cell in zip(lines, cells, strict=True))
+    return _Set(tuple(line.rjust(width) if column.numeric else line for line in head), shown, width)
+
+
+def _folded(text: str, width: int) -> list[str]:
+    lines = wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+
+def _width(columns: Sequence[_Set]) -> int:
+    return sum(column.width for column in columns) + GAP * (len(columns) - 1)
+
+
+def _widest(texts: Iterable[str]) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, texts), default=0)
+
+
+def _block(names: Sequence[_Set], sections: Sequence[_Section]) -> list[RenderableType]:
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    columns = [*names, *(column for section in sections for column in section.columns)]
+    grid = Grid(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="")
+    for place, column in enumerate(columns):
+        folds = place < len(names)
+        grid.add_column(Text("\n".join(column.head)), width=column.width, overflow="fold", no_wrap=not folds)
+    for row in zip(*(column.cells for column in columns), strict=True):
+        grid.add_row(*row)
+    return [_titles(names, sections), grid]
+
+
+def _titles(names: Sequence[_Set], sections: Sequence[_Section]) -> Text:
+    """The title of a section alone stands at the margin; those of several, each over its columns, with a rule."""
+    from rich.text import Text
+
+    if len(sections) == 1:
+        return Text(sections[0].title, overflow="fold")
+    line = " " * sum(name.width + GAP for name in names)
+    return Text(line + (" " * GAP).join(_ruled(section) for section in sections))
+
+
+def _ruled(section: _Section) -> str:
+    left = section.width - _widest([section.beside])
+    return section.beside + (" " + "─" * (left - 1) if left else "")

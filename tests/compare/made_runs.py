@@ -1,0 +1,65 @@
+"""Runs as `chatir simulate` and `chatir score` leave them, by scripted players and with ranks of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from players import Answering, Asking
+
+from chatir import Dialog, Reply
+from chatir.simulate import read_dialogs, simulate
+from chatir.simulate.run_file import RunFile
+from chatir.simulate.run_ranks import DialogRanks, Ranking, RunRanks
+
+CLIP = Ranking("CLIP", {"model": {"id": "clip", "sha256": "0" * 64}, "precision": "fp32"}, "c" * 64, 1000)
+TYPED = ["--retriever", "clip", "-r", "model=here", "--corpus", "my list.json"]
+
+
+def new_question(dialog: Dialog) -> str:
+    """A question that was not asked yet."""
+    return f"is there a thing of kind {len(dialog.rounds) + 1}?"
+
+
+def same_question(dialog: Dialog) -> str:
+    """Always the same."""
+    return "what is there?"
+
+
+def named(count: int) -> list[Dialog]:
+    return [Dialog(f"images/{number}.jpg", f"a picture of {number} things") for number in range(count)]
+
+
+def made_run(
+    folder: Path,
+    name: str,
+    *,
+    targets: Sequence[Dialog] | int = 4,
+    ask: Callable[[Dialog], str] = new_question,
+    answer: Callable[[Dialog, str], str] = lambda dialog, asked: "yes",
+    questioner: Mapping[str, Any] | None = None,
+    answerer: Mapping[str, Any] | None = None,
+    rounds: int = 3,
+    seed: int = 0,
+    failing: Collection[str] = (),
+    ranks: Sequence[tuple[Ranking, Callable[[Dialog], Sequence[int]]]] = (),
+) -> Path:
+    """The dialogue file of a finished run. failing: images whose first answer fails. ranks: of each dialog."""
+    asking = Asking(lambda dialog: Reply(ask(dialog)))
+    answering = Answering(
+        lambda dialog, asked: (
+            Reply.failed("refused", "no answer") if dialog.image in failing else Reply(answer(dialog, asked))
+        )
+    )
+    for player, declared in ((asking, questioner or {"name": name}), (answering, answerer or {"name": "Sees"})):
+        player.name, player.config = declared["name"], declared.get("config", {})
+    out = folder / f"{name}.json"
+    about = named(targets) if isinstance(targets, int) else targets
+    simulate(about, asking, answering, out=out, rounds=rounds, seed=seed, ask_again=0)
+    with closing(RunFile.open(out.with_suffix(".run"))) as run:
+        for ranking, of_dialog in ranks:
+            found = [(dialog, DialogRanks(tuple(of_dialog(dialog)), None)) for dialog in read_dialogs(out)]
+            RunRanks(run).keep(ranking, found, {"typed": TYPED})
+    return out

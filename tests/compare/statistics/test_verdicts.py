@@ -1,0 +1,255 @@
+"""What is concluded, and of whom: of questioners only where nothing else differs; groups of seeds; failed dialogs."""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compare.made_runs import CLIP, made_run, named, new_question, same_question
+from scipy.stats import binomtest
+
+from chatir import Dialog
+from chatir.compare import Comparison, compare
+from chatir.compare.comparison import Difference
+from chatir.dialog import Round
+from chatir.files import file_sha256
+from chatir.simulate import write_dialogs
+from chatir.simulate.run_file import RunFile
+from chatir.simulate.run_ranks import DialogRanks, RunRanks
+
+SEES = {"name": "Sees", "config": {"precision": "fp32", "prompt": {"text": "x" * 90, "version": 1}}}
+
+
+def number(dialog: Dialog) -> int:
+    return int(dialog.image.split("/")[1].removesuffix(".jpg"))
+
+
+def primary(found: Comparison) -> dict[str, Difference]:
+    return {one.metric: one for one in found.differences if one.primary}
+
+
+def test_a_questioner_that_repeats_itself_is_told_so_with_how_sure_one_can_be(tmp_path: Path) -> None:
+    found = compare([made_run(tmp_path, "A", targets=30), made_run(tmp_path, "B", targets=30, ask=same_question)])
+    (verdict,) = found.verdicts
+    assert (verdict.about, verdict.differs) == ("questioners", ())
+    assert verdict.sentence.startswith("B repeats itself more than A: 2.00 against 0.00 repeats per dialog")
+    assert "(+2.00, 95% interval +2.00 to +2.00, p = 0.0001)." in verdict.sentence
+    assert "this is about the questioners" in verdict.sentence
+
+
+def test_no_difference_is_told_as_none_shown(tmp_path: Path) -> None:
+    found = compare([made_run(tmp_path, "A"), made_run(tmp_path, "B")])
+    assert found.verdicts[0].sentence.startswith("No difference between B and A is shown: repeats")
+
+
+@pytest.mark.parametrize(
+    ("other", "phrase"),
+    [
+        ({"answerer": {"name": "Other"}}, "Sees answers in A, Other in B"),
+        ({"answerer": {**SEES, "config": {"precision": "bf16"}}}, 'Sees\'s precision is "fp32" and "bf16"'),
+        ({"targets": [Dialog(one.image, "other") for one in named(4)]}, "captions differ in 4 of 4 dialogs"),
+    ],
+)
+def test_what_differs_beside_the_questioner_makes_a_verdict_one_of_runs(
+    tmp_path: Path, other: dict[str, object], phrase: str
+) -> None:
+    settings = {"answerer": SEES, **other}
+    first = made_run(tmp_path, "A", answerer=SEES)
+    (verdict,) = compare([first, made_run(tmp_path, "B", ask=same_question, **settings)]).verdicts  # type: ignore[arg-type]
+    assert verdict.about == "runs"
+    assert phrase in verdict.differs
+    assert phrase in verdict.sentence
+
+
+def test_a_long_prompt_is_told_by_its_version(tmp_path: Path) -> None:
+    newer = {**SEES, "config": {**SEES["config"], "prompt": {"text": "y" * 90, "version": 2}}}  # type: ignore[dict-item]
+    files = [made_run(tmp_path, "A", answerer=SEES), made_run(tmp_path, "B", answerer=newer)]
+    assert compare(files).verdicts[0].differs == ("Sees's prompt.version is 1 and 2",)
+
+
+def test_the_released_files_share_their_answerer_but_not_with_people(shared: Path) -> None:
+    names = ("ChatGPT_BLIP2", "FLAN_ALPACA_XXL_BLIP2", "VisDial_v1.0_queries_val")
+    found = compare([shared / "data" / "chatir" / "dialogues" / f"{name}.json" for name in names])
+    flan, people = found.verdicts
+    assert flan.about == "questioners"
+    assert flan.sentence.startswith("FLAN_ALPACA_XXL_BLIP2 repeats itself more than ChatGPT_BLIP2: 6.74 against 0.00")
+    assert people.about == "runs"
+    assert people.differs == ("BLIP2 answers in ChatGPT_BLIP2, Human in VisDial_v1.0_queries_val",)
+
+
+def test_hits_are_tested_by_mcnemar_and_decided_where_test_and_interval_agree(tmp_path: Path) -> None:
+    def ranks(better: int) -> list[int]:
+        return [50, 50, 50, better]
+
+    files = [
+        made_run(tmp_path, "A", targets=40, ranks=[(CLIP, lambda dialog: ranks(5 if number(dialog) < 8 else 90))]),
+        made_run(tmp_path, "B", targets=40, ranks=[(CLIP, lambda dialog: ranks(5 if number(dialog) >= 6 else 90))]),
+    ]
+    found = primary(compare(files))
+    hits = found["hits@10"]
+    assert (hits.test, hits.round, hits.n) == ("mcnemar", 3, 40)
+    assert hits.p == pytest.approx(binomtest(6, 38).pvalue)
+    assert hits.delta == pytest.approx(100 * (34 - 8) / 40)
+    assert hits.effect == pytest.approx(32 / 38 - 0.5)
+    assert hits.decided
+    assert hits.level == pytest.approx(1 - 0.05 / 2 if found["bri"].p < hits.p else 1 - 0.05 / 3)  # type: ignore[operator]
+    assert found["bri"].test == "sign-flip"
+    assert not found["repeats_per_dialog"].decided
+
+
+def test_whoever_finds_more_and_earlier_is_said_to(tmp_path: Path) -> None:
+    files = [
+        made_run(tmp_path, "A", targets=20, ranks=[(CLIP, lambda dialog: [60, 50, 40, 30])]),
+        made_run(tmp_path, "B", targets=20, ranks=[(CLIP, lambda dialog: [60, 20, 8, 5])]),
+    ]
+    (verdict,) = compare(files).verdicts
+    assert "B finds more targets than A (CLIP): Hits@10 100.0% against 0.0%" in verdict.sentence
+    assert "finds them earlier than A (CLIP): BRI" in verdict.sentence
+    assert "No other difference is shown: repeats" in verdict.sentence
+
+
+def test_the_mean_rank_is_described_with_its_logarithm_and_carries_no_verdict(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    far = {
+        f"images/{n}.jpg": int(rank) for n, rank in enumerate(np.exp(rng.normal(3, 1.5, 60)).clip(1, 500).astype(int))
+    }
+    files = [
+        made_run(tmp_path, "A", targets=60, ranks=[(CLIP, lambda dialog: [9, 9, 9, 2 * far[dialog.image]])]),
+        made_run(tmp_path, "B", targets=60, ranks=[(CLIP, lambda dialog: [9, 9, 9, far[dialog.image]])]),
+    ]
+    told = {one.metric: one for one in compare(files).differences if not one.primary and one.round == 3}
+    assert told["log_rank"].delta == pytest.approx(-math.log(2))
+    assert told["atr"].p is not None
+    assert told["atr"].p_holm is None
+    assert not any(one.decided for one in told.values())
+    below, above = told["atr"].delta - told["atr"].ci_low, told["atr"].ci_high - told["atr"].delta
+    assert below > 1.2 * above  # BCa: the mean's distribution is skewed towards the far targets
+
+
+def test_curves_are_compared_in_one_band_over_their_rounds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    tables = rng.integers(1, 40, size=(2, 50, 4))
+    files = [
+        made_run(tmp_path, name, targets=50, ranks=[(CLIP, lambda dialog, own=own: own[number(dialog)].tolist())])
+        for name, own in zip("AB", tables, strict=True)
+    ]
+    found = compare(files).differences
+    band = {one.round: one for one in found if one.metric == "hits@10" and not one.primary}
+    assert set(band) == {1, 2}
+    best = (np.minimum.accumulate(tables, axis=2) <= 10) * 100.0
+    assert band[1].delta == pytest.approx((best[1] - best[0]).mean(axis=0)[1])
+    spread = (best[1] - best[0])[:, 1].std() / math.sqrt(50)
+    assert band[1].ci_high - band[1].delta > 2.0 * spread  # wider than an interval of one round alone
+
+
+def seeds_of(folder: Path, count: int) -> list[Path]:
+    """Runs of one questioner that repeats the more, the higher its seed; and one of another."""
+
+    def asking(seed: int):  # type: ignore[no-untyped-def]
+        def ask(dialog: Dialog) -> str:
+            repeats = number(dialog) % 4 < 1 + seed
+            return same_question(dialog) if repeats else new_question(dialog)
+
+        return ask
+
+    same = {"name": "Asks", "config": {"model": "m"}}
+    files = [made_run(folder, f"X_seed{n}", targets=12, ask=asking(n), questioner=same, seed=n) for n in range(count)]
+    return [made_run(folder, "base", targets=12), *files]
+
+
+def test_runs_that_differ_in_their_seed_only_are_one_side_together(tmp_path: Path) -> None:
+    found = compare(seeds_of(tmp_path, 3))
+    (group,) = found.groups
+    assert (group.name, group.runs, group.seeds) == ("X (3 seeds)", ("X_seed0", "X_seed1", "X_seed2"), (0, 1, 2))
+    (tested,) = (one for one in found.differences if one.primary)
+    assert (tested.a, tested.b) == ("base", "X (3 seeds)")
+    assert tested.delta == pytest.approx(1.0)  # the mean of 0.5, 1.0 and 1.5
+    (spread,) = group.spread
+    assert spread.mean == pytest.approx(1.0)
+    assert spread.between_seeds == pytest.approx(0.5)
+    of_images = np.array([2, 4 / 3, 2 / 3, 0] * 3)
+    assert spread.over_images == pytest.approx(of_images.std(ddof=1) / math.sqrt(12))
+
+
+def test_a_group_may_be_named_as_the_baseline_by_any_of_its_runs(tmp_path: Path) -> None:
+    files = seeds_of(tmp_path, 2)
+    assert (
+        compare(files, baseline="X_seed1").baseline == compare(files, baseline="X (2 seeds)").baseline == "X (2 seeds)"
+    )
+
+
+def test_one_seed_each_is_said_not_to_cover_the_noise_of_generation(tmp_path: Path) -> None:
+    one = compare([made_run(tmp_path, "A"), made_run(tmp_path, "B")])
+    assert "noise of generation is not covered" in one.method
+    (tmp_path / "more").mkdir()
+    assert "noise of generation is not covered" not in compare(seeds_of(tmp_path / "more", 2)[1:]).method
+
+
+def test_the_same_seed_twice_is_no_group(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        made_run(tmp_path / folder, "same", questioner={"name": "Q"})
+    found = compare([tmp_path / "one/same.json", tmp_path / "two/same.json"])
+    assert not found.groups
+    assert len(found.verdicts) == 1
+
+
+def test_failed_dialogs_are_compared_and_bounded(tmp_path: Path) -> None:
+    files = [
+        made_run(tmp_path, "A", targets=10, ranks=[(CLIP, lambda dialog: [1, 1, 1, 1])]),
+        made_run(
+            tmp_path,
+            "B",
+            targets=10,
+            ask=same_question,
+            failing=("images/0.jpg", "images/7.jpg"),
+            ranks=[(CLIP, lambda dialog: [1000, 1000, 1000, 1000])],
+        ),
+    ]
+    found = compare(files)
+    assert found.images == 8
+    (failed,) = (one for one in found.differences if one.metric == "failed_dialogs")
+    assert (failed.n, failed.delta, failed.test, failed.p, failed.primary) == (10, 20.0, "mcnemar", 0.5, False)
+    bounds = {one.metric: one for one in found.bounds}
+    assert (bounds["repeats_per_dialog"].failed_a, bounds["repeats_per_dialog"].failed_b) == (0, 2)
+    assert (bounds["repeats_per_dialog"].low, bounds["repeats_per_dialog"].high) == pytest.approx((1.6, 2.0))
+    assert (bounds["hits@10"].low, bounds["hits@10"].high) == pytest.approx((-100, -80))
+    most = math.log(1000)
+    assert (bounds["bri"].low, bounds["bri"].high) == pytest.approx((0.8 * most, most))
+
+
+def test_runs_without_failures_have_no_bounds(tmp_path: Path) -> None:
+    found = compare([made_run(tmp_path, "A"), made_run(tmp_path, "B")])
+    assert not found.bounds
+    assert all(one.metric != "failed_dialogs" for one in found.differences)
+
+
+def test_answerers_are_held_against_each_other_where_they_were_asked_the_same(tmp_path: Path) -> None:
+    files = [
+        made_run(tmp_path, "Human_Human", answer=lambda dialog, asked: "yes"),
+        made_run(tmp_path, "Human_BLIP2", answer=lambda dialog, asked: "no" if "kind 1" in asked else "Yes."),
+    ]
+    (found,) = compare(files).agreements
+    assert (found.a, found.b, found.questions, found.yes_no_questions) == ("Human_Human", "Human_BLIP2", 12, 12)
+    assert (found.exact, found.yes_no) == pytest.approx((200 / 3, 200 / 3))
+
+
+def test_a_stopped_dialog_carries_its_best_rank_and_has_no_mean_rank(tmp_path: Path) -> None:
+    first, second = Round("a?", "b"), Round("c?", "d")
+    whole, stopped = (
+        Dialog(one.image, one.caption, rounds)
+        for one, rounds in zip(named(2), ((first, second), (first,)), strict=True)
+    )
+    file = tmp_path / "A.json"
+    write_dialogs(file, [whole, stopped])
+    with closing(RunFile.create(tmp_path / "A.run", {"imported": file_sha256(file)})) as run:
+        ranks = [(whole, DialogRanks((30, 20, 40))), (stopped, DialogRanks((30, 4)))]
+        RunRanks(run).keep(CLIP, ranks, {})
+    curves = compare([file]).runs[0].retrieval["CLIP"].curves
+    assert curves["hits@10"].values.tolist() == [0, 50, 50]
+    assert curves["atr"].values[:2].tolist() == [30, 12]
+    assert math.isnan(curves["atr"].values[2])
+    assert math.isnan(curves["atr"].high[2])
