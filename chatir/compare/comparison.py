@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 from chatir.compare.dialog_counts import DialogCounts
 from chatir.compare.retrieval import Retrieval
 from chatir.compare.runs import Run
 from chatir.dialog import Dialog
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,3 +161,21 @@ class Comparison:
     notes: tuple[str, ...]
     method: str
     worst: Mapping[str, tuple[int, ...]]
+
+    @cached_property
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """The same as pandas frames: `runs`, `curves`, `differences`, `answers`, `dialogs`, `ranks`.
+
+        A row is a run; a run, retriever, measure and round; a pair and a measure; a pair of runs with shared questions; a
+        run and a dialog; a run, retriever, dialog and round.
+        """
+        from chatir.compare.tables import frames
+
+        return {
+            "runs": frames.runs_frame(self),
+            "curves": frames.curves_frame(self),
+            "differences": frames.differences_frame(self),
+            "answers": frames.agreements_frame(self),
+            "dialogs": frames.dialogs_frame(self),
+            "ranks": frames.ranks_frame(self),
+        }

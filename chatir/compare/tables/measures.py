@@ -78,7 +78,7 @@ def number(value: float | None, decimals: int, *, sign: bool = False) -> str:
     """A number with so many decimals, never `-0.0`; a dash for None and nan. sign: with `+` before what is positive."""
     if value is None or math.isnan(value):
         return NOT_GIVEN
-    text = f"{value:{'+' if sign else ''}.{decimals}f}"
+    text = f"{value:{'+' if sign else ''},.{decimals}f}"
     return text if text.strip("+-0.") else text.lstrip("+-")
 
 

@@ -67,13 +67,13 @@ def _retrieval(comparison: Comparison, label: str, place: int) -> Table:
         columns.append(_Figures(measure("truncated", comparison.images), cut, label, last))
     ranking = next(one.ranking for one in found if one)
     about = (
-        f"{_extent(comparison)} Searched by {ranking.name} in {ranking.images} images, corpus {ranking.corpus[:12]}. "
+        f"{_extent(comparison)} Searched by {ranking.name} in {ranking.images:,} images, corpus {ranking.corpus[:12]}. "
         "Hits@K: targets ranked K or better at any round so far; Recall@K: at the round itself; ATR: mean rank; MRR: "
         "mean of 1/rank; BRI: mean over rounds of the logarithm of the best rank so far"
         + ("; truncated: texts longer than the retriever reads." if columns[-1].measure.key == "truncated" else ".")
     )
     missing = "not ranked with this retriever and corpus, or some dialogs had ended before that round"
-    title = f"Retrieval by {label} in {ranking.images} images"
+    title = f"Retrieval by {label} in {ranking.images:,} images"
     return _run_table(comparison, f"retrieval-{place}", title, about, columns, missing)
 
 

@@ -72,8 +72,8 @@ def run_name(comparison: Comparison, name: str) -> str:
 
 
 def counted(many: int, what: str) -> str:
-    """`1 image`, `200 images`."""
-    return f"{many} {what}{'' if many == 1 else 's'}"
+    """`1 image`, `2,064 images`."""
+    return f"{many:,} {what}{'' if many == 1 else 's'}"
 
 
 def at_round(number: int | None) -> str:
