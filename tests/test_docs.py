@@ -56,6 +56,29 @@ def test_the_python_of_the_scenes_page_tells_the_truth_about_a_scene() -> None:
     assert answer == ("yes" if "heart" in content else "no")
 
 
+def test_the_python_of_the_comparing_page_tells_people_from_one_who_is_stuck(tmp_path: Path) -> None:
+    (code,) = blocks("docs/comparing.md", "python")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "'people': 0.0, 'stuck': 9.0" in done.stdout
+    assert "stuck repeats itself more than people: 9.00 against 0.00" in done.stdout
+
+
+def test_the_comparing_page_shows_what_the_released_files_give(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chatir.compare import compare
+    from chatir.compare.tables.terminal import as_text
+
+    names = ["ChatGPT_BLIP2.json", "FLAN_ALPACA_XXL_BLIP2.json", "VisDial_v1.0_queries_val.json"]
+    for name in names:
+        shutil.copy(shared / "data" / "chatir" / "dialogues" / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", as_text(compare(names), width=118, color=True))
+    page = (PROJECT / "docs/comparing.md").read_text()
+    assert "\n".join(f"    {line}".rstrip() for line in shown.split("\n")) in page
+
+
 def test_the_python_of_the_retrievers_page_finds_the_scenes(tmp_path: Path) -> None:
     (code,) = blocks("docs/retrievers.md", "python")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)

@@ -166,8 +166,8 @@ class Comparison:
     def frames(self) -> dict[str, pd.DataFrame]:
         """The same as pandas frames: `runs`, `curves`, `differences`, `answers`, `dialogs`, `ranks`.
 
-        A row is a run; a run, retriever, measure and round; a pair and a measure; a pair of runs with shared questions; a
-        run and a dialog; a run, retriever, dialog and round.
+        A row is a run; a run, retriever, measure and round; a pair and a measure; a pair of runs that share questions;
+        a run and a dialog; a run, retriever, dialog and round.
         """
         from chatir.compare.tables import frames
 

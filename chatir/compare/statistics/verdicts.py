@@ -38,7 +38,7 @@ def verdict(pair: Pair, differences: Sequence[Difference]) -> Verdict:
     if undecided:
         also = "No other difference" if decided else f"No difference between {b.name} and {a.name}"
         sentences.append(f"{also} is shown: {'; '.join(undecided)}.")
-    sentences.append(_about(differs))
+    sentences.append(_about(differs, a.runs[0].run))
     return Verdict(a.name, b.name, "runs" if differs else "questioners", differs, " ".join(sentences))
 
 
@@ -73,7 +73,9 @@ def _p(one: Difference) -> str:
     return f"p {p}" if p.startswith("<") else f"p = {p}"
 
 
-def _about(differs: Sequence[str]) -> str:
+def _about(differs: Sequence[str], run: Run) -> str:
+    if not differs and run.released:
+        return "The captions are the same, and one BLIP-2 answers in both (Levy et al.): this is about the questioners."
     if not differs:
         return "Captions, answerer and its configuration are the same: this is about the questioners."
     return f"This is about the runs, not about their questioners: {'; '.join(differs)}."
