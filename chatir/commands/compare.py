@@ -93,7 +93,7 @@ def compare(
     thumbnails: int,
     seed: int,
 ) -> None:
-    """Say who repeats questions, who finds the images, and how sure one can be.
+    """Say who asks better, and how sure one can be.
 
     Dialogue files over the same images are held against one of them: what they repeat and say, what is wrong with their
     texts, how their targets were ranked (by 'chatir score', from the run files beside them), and how their answers

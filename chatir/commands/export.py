@@ -21,7 +21,7 @@ from chatir.console import note, say
     help="What to write.",
 )
 def export(file: Path, folder: Path, to: str) -> None:
-    """Write the dialogs of a dialogue file, and their ranks, for notebooks.
+    """Write dialogs and their ranks for notebooks.
 
     CSV and PARQUET are a file for each table: dialogs, rounds and, if the run was scored, ranks. DATASETS is a folder
     that datasets.load_from_disk() reads, a row for each dialog. DIR is a new or an empty folder; nothing is

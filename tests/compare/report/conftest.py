@@ -38,7 +38,8 @@ class Troubles:
 Open = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while it is open, its event loop counts as running, and asyncio.run fails in other tests.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A headless Chromium."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
