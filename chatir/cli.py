@@ -54,6 +54,8 @@ def run(arguments: Sequence[str]) -> int:
         return complain(f"{error.format_message()} (see '{about} --help')", 2)
     except ChatirError as error:
         return complain(str(error), error.exit_code)
+    except MemoryError:
+        return complain("there is not enough memory for this", 2)
     except (KeyboardInterrupt, click.Abort):
         return complain("interrupted", 130)
     except SystemExit:  # click's answer to help that goes into a closed pipe

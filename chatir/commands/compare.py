@@ -25,7 +25,8 @@ THUMBNAILS = 100
 @click.option(
     "--baseline",
     metavar="NAME",
-    help="The run that the others are held against: a file's name without its ending. [default: the first file]",
+    help="The run that the others are held against: its name as the table shows it, or its file. [default: the first "
+    "file]",
 )
 @click.option("--all-pairs", is_flag=True, help="Test every pair of runs, not only those with the baseline.")
 @click.option(
@@ -43,7 +44,7 @@ THUMBNAILS = 100
     type=click.FloatRange(0, 1, min_open=True),
     metavar="COSINE",
     help="Count questions too that mean about what an earlier one of their dialog means: whose sentence embeddings "
-    "(all-MiniLM-L6-v2) have this cosine at least, 0.9 for instance.",
+    "(all-MiniLM-L6-v2) have this cosine at least; from 0.95 on, most are rewordings.",
 )
 @click.option(
     "--worst",
@@ -76,9 +77,11 @@ THUMBNAILS = 100
     default=THUMBNAILS,
     show_default=True,
     metavar="N",
-    help="Targets that the report shows with their first images after each round, those first whose ranks tell most.",
+    help="Targets of which the report shows the best images after each round: those whose ranks change or differ most.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of all resampling.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Seed of all resampling."
+)
 def compare(
     files: tuple[Path, ...],
     baseline: str | None,
@@ -95,10 +98,11 @@ def compare(
 ) -> None:
     """Say who asks better, and how sure one can be.
 
-    Dialogue files over the same images are held against one of them: what they repeat and say, what is wrong with their
-    texts, how their targets were ranked (by 'chatir score', from the run files beside them), and how their answers
-    agree. A verdict is about the questioners only where captions, answerer and settings are the same; else it tells
-    what differs. How was tested stands beneath.
+    Dialogue files are held against one of them, over the images and rounds that all have: what they repeat and say,
+    what is wrong with their texts, how their targets were ranked (by 'chatir score', from the run file beside each),
+    and how their answers agree. Runs that differ in their seed only are taken together. A verdict is about the
+    questioners only where targets, answerer and settings are the same, as the run files tell; else it names what
+    differs. The method is told beneath the tables.
     """
     from chatir.compare import compare as compare_files
 
@@ -175,6 +179,6 @@ def _printed(comparison: Comparison, form: str) -> str:
         return as_csv(comparison).removesuffix("\n")
     from chatir.compare.tables.terminal import as_text
 
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return as_text(comparison, width=None, color=False)
     return as_text(comparison, width=shutil.get_terminal_size().columns, color="NO_COLOR" not in os.environ)

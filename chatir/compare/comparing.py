@@ -30,7 +30,7 @@ from chatir.errors import InputError
 
 
 def compare(
-    files: Sequence[Path | str],
+    files: Path | str | Sequence[Path | str],
     *,
     baseline: str | None = None,
     ks: Sequence[int] = (1, 5, 10),
@@ -53,7 +53,7 @@ def compare(
     if not ks or min(ks) < 1:
         raise InputError(f"ks is {list(ks)}, but must name ranks of at least 1")
     notes: list[str] = []
-    runs = read_runs(files, notes.append)
+    runs = read_runs([files] if isinstance(files, str | Path) else files, notes.append, report)
     rounds, dialogs = common_dialogs(runs, notes.append)
     cutoffs = tuple(sorted({*ks, PRIMARY_K}))
     ranked = retrievals(runs, dialogs, rounds, cutoffs, seed, notes.append)
@@ -62,7 +62,10 @@ def compare(
         _compared(run, some, own, None if near is None else near[place])
         for place, (run, some, own) in enumerate(zip(runs, dialogs, ranked, strict=True))
     ]
+    images = len({dialog.image for dialog in dialogs[0]})
+    report(f"testing {len(runs)} runs over {images:,} images")
     _check_round_zero(compared, notes.append)
+    _tell_of_lengths_and_failures(compared, notes.append)
     sides = sides_of(compared)
     first = _side(sides, baseline)
     pairs = list(_pairs(first, sides, all_pairs))
@@ -70,7 +73,7 @@ def compare(
     described = descriptive_differences(pairs, rounds, cutoffs, seed)
     return Comparison(
         baseline=first.name,
-        images=len(dialogs[0]),
+        images=images,
         rounds=rounds,
         ks=cutoffs,
         runs=tuple(compared),
@@ -80,7 +83,7 @@ def compare(
         agreements=tuple(_agreements(compared, first, all_pairs, seed)),
         bounds=tuple(failure_bounds(pairs, rounds)),
         notes=tuple(notes),
-        method=method(sides, primary, len(dialogs[0]), any(ranked)),
+        method=method(sides, primary, images, any(ranked)),
         worst={run.name: _worst(run, worst) for run in compared} if worst else {},
     )
 
@@ -112,13 +115,26 @@ def _check_round_zero(runs: Sequence[ComparedRun], note: Callable[[str], None]) 
                 note(f"{printable(label)}: ranks {count:,} captions of {names}; are its ranks made in low precision?")
 
 
+def _tell_of_lengths_and_failures(runs: Sequence[ComparedRun], note: Callable[[str], None]) -> None:
+    """Tell of what makes rows less alike than they look: dialogs of several lengths, and those that failed."""
+    if any((run.counts.rounds != runs[0].counts.rounds).any() for run in runs):
+        lengths = ", ".join(f"{printable(run.name)} {run.counts.rounds.mean():.2f}" for run in runs)
+        note(
+            f"dialogs have several lengths ({lengths} rounds on average): texts of such runs are counted, not compared"
+        )
+    for run in runs:
+        if run.run.record and (failed := len(run.run.record.failed)):
+            note(f"{printable(run.name)}: {failed:,} of its {len(run.run.record.digests):,} dialogs failed")
+
+
 def _side(sides: Sequence[Side], name: str | None) -> Side:
     """The side of that name, or that the run of that name belongs to."""
     if name is None:
         return sides[0]
-    for side in sides:
-        if name == side.name or any(name in (run.name, run.run.file.name, str(run.run.file)) for run in side.runs):
-            return side
+    named = [side for side in sides if name == side.name or name in [run.name for run in side.runs]]
+    named = named or [side for side in sides if any(Path(name) == run.run.file for run in side.runs)]
+    if named:
+        return named[0]
     names = ", ".join(repr(side.name) for side in sides)
     raise InputError(f"baseline {name!r}: is none of the runs; they are {names}")
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from chatir.retriever.metrics import Figures, Ranks, best_ranks
+
+
+def per_image(values: Figures, images: Sequence[str]) -> Figures:
+    """Figures of dialogs [dialogs, ...] as means over the dialogs of each image [images, ...]."""
+    places = {image: place for place, image in enumerate(dict.fromkeys(images))}
+    if len(places) == len(values):
+        return values
+    of_dialogs = np.array([places[image] for image in images])
+    sums = np.zeros((len(places), *values.shape[1:]))
+    np.add.at(sums, of_dialogs, values)
+    counts = np.bincount(of_dialogs).reshape(-1, *[1] * (values.ndim - 1))
+    return np.asarray(sums / counts)
 
 
 def hits(ranks: Ranks, k: int) -> Figures:

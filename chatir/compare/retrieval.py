@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chatir.compare.rank_measures import hits, own_ranks, recall
+from chatir.compare.rank_measures import hits, own_ranks, per_image, recall
 from chatir.compare.ranking_labels import ranking_key, ranking_labels
 from chatir.compare.runs import Run
 from chatir.compare.statistics.resampling import log_band, max_t_band, resampled_means
@@ -73,7 +73,7 @@ def retrievals(
         found.append(
             {
                 labels[ranking_key(one.ranking)]: _retrieval(
-                    one.ranking, [one.ranks[dialog.id] for dialog in some], rounds, ks, seed
+                    one.ranking, some, [one.ranks[dialog.id] for dialog in some], rounds, ks, seed
                 )
                 for one in complete
             }
@@ -96,7 +96,7 @@ def _tell_of_missing(
         missing = [run for run, own in zip(runs, found, strict=True) if label not in own]
         if missing:
             names = ", ".join(printable(run.name) for run in missing)
-            line = _score_line(missing, words or DEFAULT_SEARCH)
+            line = _score_line(missing, words) if words else "'chatir score' ranks them, typed as for the others"
             note(f"{printable(label)}: no ranks, or not of all dialogs, in {names}: {line}")
 
 
@@ -104,23 +104,30 @@ def _score_line(runs: Sequence[Run], search: Sequence[str]) -> str:
     return printable(shlex.join(["chatir", "score", *(str(run.file) for run in runs), *search]))
 
 
-def _retrieval(ranking: Ranking, found: Sequence[DialogRanks], rounds: int, ks: Sequence[int], seed: int) -> Retrieval:
+def _retrieval(
+    ranking: Ranking,
+    dialogs: Sequence[Dialog],
+    found: Sequence[DialogRanks],
+    rounds: int,
+    ks: Sequence[int],
+    seed: int,
+) -> Retrieval:
     ranks = rank_table(found, rounds)
     measured = {f"hits@{k}": hits(ranks, k) for k in ks} | {f"recall@{k}": recall(ranks, k) for k in ks}
     measured |= {"atr": own_ranks(ranks), "mrr": 1 / own_ranks(ranks)}
     return Retrieval(
         ranking=ranking,
         ranks=ranks,
-        curves=_curves(measured, seed),
+        curves=_curves(measured, [dialog.image for dialog in dialogs], seed),
         bri=best_log_rank_integral(ranks),
         truncated=truncated_share(ranks, [one.truncated for one in found]),
         top=tuple(one.top[: rounds + 1] for one in found if one.top) if all(one.top for one in found) else None,
     )
 
 
-def _curves(measured: Mapping[str, Figures], seed: int) -> dict[str, Curve]:
+def _curves(measured: Mapping[str, Figures], images: Sequence[str], seed: int) -> dict[str, Curve]:
     """Each measure [dialogs, rounds + 1] as a curve; the same images are drawn for all of them."""
-    values = np.concatenate(list(measured.values()), axis=1)
+    values = per_image(np.concatenate(list(measured.values()), axis=1), images)
     given = ~np.isnan(values).any(axis=0)
     means = np.full((BAND_RESAMPLES, values.shape[1]), np.nan)
     means[:, given] = resampled_means(values[:, given], BAND_RESAMPLES, np.random.default_rng(seed))

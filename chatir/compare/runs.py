@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,16 +47,23 @@ class Ranked(NamedTuple):
 class Record:
     """What a run file tells beside the dialogs.
 
-    config: everything that fixes the result. ids: those of all its targets, failed ones too. rankings: one for each
-    retriever and corpus.
+    config: everything that fixes the result. digests: of all its targets, by id: what a target is, with what people
+    said about it. failed: those whose dialogs failed; lost: ids of those whose dialogs ended, but are not in the
+    dialogue file, which is older. rankings: one for each retriever and corpus.
     """
 
     config: Mapping[str, Any]
     sittings: tuple[Sitting, ...]
     totals: Mapping[Role, RoleTotals]
-    ids: frozenset[str]
+    digests: Mapping[str, str]
     failed: tuple[FailedDialog, ...]
+    lost: frozenset[str]
     rankings: tuple[Ranked, ...]
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Targets, by id, of which the dialogue file has no dialog although the run came to their end."""
+        return self.lost | {failed.id for failed in self.failed}
 
     @property
     def imported(self) -> bool:
@@ -103,8 +111,14 @@ _RELEASED = {
 }
 
 
-def read_runs(files: Sequence[Path | str], note: Callable[[str], None]) -> list[Run]:
-    """Read dialogue files with their run files. note: called with a line for a run file that is left out.
+def read_runs(
+    files: Sequence[Path | str],
+    note: Callable[[str], None],
+    report: Callable[[object], None] = lambda progress: None,
+) -> list[Run]:
+    """Read dialogue files with their run files.
+
+    note: called with a line for a run file that is left out. report: called with what to show as it goes on.
 
     Raises InputError for what is no dialogue file, holds no dialogs, or is named twice; for a run file that is damaged,
     or that a run is writing now.
@@ -112,12 +126,20 @@ def read_runs(files: Sequence[Path | str], note: Callable[[str], None]) -> list[
     paths = [Path(file) for file in files]
     if not paths:
         raise InputError("no dialogue file is named; there must be one at least")
-    seen: dict[Path, Path] = {}
+    seen: dict[str, Path] = {}
     for path in paths:
-        if (first := seen.setdefault(path.resolve(), path)) is not path:
+        if (first := seen.setdefault(os.path.realpath(path), path)) is not path:
             raise InputError(f"{path}: is named twice" + (f", first as {first}" if first != path else ""))
-    runs = [_read(path, note) for path in paths]
-    return [replace(run, name=name) for run, name in zip(runs, run_names(paths), strict=True)]
+    runs = []
+    for number, path in enumerate(paths):
+        report(f"{number} of {len(paths)} files read")
+        runs.append(_read(path, note))
+    return [replace(run, name=_text(name)) for run, name in zip(runs, run_names(paths), strict=True)]
+
+
+def _text(name: str) -> str:
+    """A file's name as text: bytes of it that are no UTF-8 are replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _read(path: Path, note: Callable[[str], None]) -> Run:
@@ -130,12 +152,14 @@ def _read(path: Path, note: Callable[[str], None]) -> Run:
     record = _record(path, sha256, dialogs, note)
     questioner, answerer = _RELEASED.get(sha256, (None, None))
     if record is not None and not record.imported:
-        questioner, answerer = (_player(record.config.get(role)) for role in ("questioner", "answerer"))
+        questioner, answerer = (_player(record.config.get(role), path) for role in ("questioner", "answerer"))
     return Run(path.stem, path, sha256, dialogs, record, questioner, answerer)
 
 
-def _player(declared: Any) -> Player | None:
-    return Player(declared["name"], declared.get("config", {})) if isinstance(declared, dict) else None
+def _player(declared: Any, path: Path) -> Player:
+    if not isinstance(declared, dict) or not isinstance(declared.get("name"), str):
+        raise InputError(f"{path.with_suffix('.run')}: the run file is damaged: it does not tell who played")
+    return Player(declared["name"], declared.get("config", {}))
 
 
 def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[str], None]) -> Record | None:
@@ -144,19 +168,27 @@ def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[
         return None
     with RunFile.reading(file) as run:
         config = run.config
+        if type(config.get("rounds", 0)) is not int:
+            raise InputError(f"{file}: the run file is damaged: its rounds are {config['rounds']!r}")
         if not run.exported(sha256) and config.get("imported") != sha256:
             note(
                 f"{file}: does not belong to {path.name} as it is now, and is left out: its ranks, failures and "
                 "configuration are not told"
             )
             return None
-        ranks = RunRanks(run)
+        ranks, targets, there = RunRanks(run), run.targets(), {dialog.id for dialog in dialogs}
+        lost = frozenset(id_ for id_, state, _ in targets if state in ("done", "stopped") and id_ not in there)
+        if lost:
+            note(
+                f"{path}: is older than its run, which has {len(lost):,} dialogs more; 'chatir simulate' writes it anew"
+            )
         return Record(
             config=config,
             sittings=tuple(Sitting(*row) for row in run.sittings()),
             totals={"question": run.totals("question"), "answer": run.totals("answer")},
-            ids=frozenset(run.ids()),
+            digests={id_: digest for id_, _, digest in targets},
             failed=tuple(run.failed()),
+            lost=lost,
             rankings=tuple(
                 Ranked(ranking, ranks.ranks(ranking, dialogs), ranks.provenance(ranking))
                 for ranking in ranks.rankings()

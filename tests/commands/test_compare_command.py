@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,6 +121,15 @@ def test_names_and_texts_reach_the_terminal_as_text_only(typed: Typed, tmp_path:
     assert "[bold]x[blink]" in out
 
 
+def test_a_name_that_is_no_utf_8_is_printed_in_every_format(typed: Typed, files: list[str], tmp_path: Path) -> None:
+    odd = os.fsdecode(b"odd\xff.json")
+    (tmp_path / odd).write_bytes((tmp_path / "A.json").read_bytes())
+    for form in ("table", "json", "csv", "markdown", "latex"):
+        code, out, err = typed("compare", "A.json", odd, "--format", form)
+        assert code == 0, err
+        assert "odd" in out
+
+
 def test_many_files_are_compared(typed: Typed, tmp_path: Path) -> None:
     names = [f"run{number:03d}.json" for number in range(150)]
     for number, name in enumerate(names):
@@ -146,6 +156,9 @@ LINES = [
     (["A.json", "B.json", "--baseline", "C"], "baseline 'C': is none of the runs"),
     (["A.json", "--k", "0"], "--k"),
     (["A.json", "--near-duplicates", "2"], "--near-duplicates"),
+    (["A.json", "--seed", "-1"], "--seed"),
+    (["loop.json"], "loop.json"),
+    (["one/B.json", "two/B.json", "--baseline", "B"], "baseline 'B': is none of the runs; they are 'one/B', 'two/B'"),
     (["A.json", "--report", "A.json"], "needs a name that ends in .html"),
     (["A.json", "--report", "no/where.html"], "there is no folder no"),
     (["A.json", "--report", "folder.html"], "is a folder"),
@@ -164,6 +177,10 @@ def test_what_cannot_be_compared_is_one_line_and_overwrites_nothing(
     (tmp_path / "broken.json").write_text('[{"img": ')
     (tmp_path / "folder.html").mkdir()
     write_dialogs(tmp_path / "other.json", [Dialog("elsewhere/1.jpg", "a caption")])
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write_dialogs(tmp_path / folder / "B.json", named(12))
     write_dialogs(tmp_path / "damaged.json", named(1))
     (tmp_path / "damaged.run").write_bytes((tmp_path / "A.run").read_bytes()[:5000])
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}

@@ -28,7 +28,7 @@ from pathlib import Path
 from chatir.simulate.run_file import RunFile
 
 with RunFile.reading(Path(sys.argv[1])) as run:
-    print(len(run.ids()), flush=True)
+    print(len(run.targets()), flush=True)
     sys.stdin.readline()
     print(run.rounds(), flush=True)
 """
@@ -105,7 +105,7 @@ def killed(tmp_path: Path, process: Process) -> Path:
     return tmp_path / "runs" / "x.run"
 
 
-def read(path: Path, look: Callable[[RunFile], object] = RunFile.ids) -> object:
+def read(path: Path, look: Callable[[RunFile], object] = RunFile.targets) -> object:
     with RunFile.reading(path) as run:
         return look(run)
 
@@ -147,14 +147,14 @@ def test_any_file_name_will_do(file: Path, name: str) -> None:
     file.rename(odd)
     before = snapshot(odd.parent)
     with RunFile.reading(odd) as run:
-        assert len(run.ids()) == 4
+        assert len(run.targets()) == 4
     assert snapshot(odd.parent) == before
 
 
 def test_a_relative_path_will_do(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
     with RunFile.reading(Path("x.run")) as run:
-        assert len(run.ids()) == 4
+        assert len(run.targets()) == 4
 
 
 @pytest.mark.parametrize("linked", [False, True])
@@ -224,7 +224,7 @@ def test_a_run_that_writes_while_it_is_read_is_told_at_the_end(file: Path, proce
         assert told(writer, "commit") == "done"
         if ended:
             writer.communicate()
-        assert len(run.ids()) == 4
+        assert len(run.targets()) == 4
 
     with pytest.raises(RunInUseError, match=r"x\.run: was written while it was read; wait for its run to end"):
         read(file, meanwhile)
@@ -235,7 +235,7 @@ def test_a_run_that_was_only_begun_meanwhile_has_changed_nothing(file: Path, pro
         writer = process("-c", WRITE, str(file))
         assert told(writer, "wait") == "done"
         assert file.with_name("x.run-wal").exists()
-        assert len(run.ids()) == 4
+        assert len(run.targets()) == 4
 
 
 def test_an_error_in_a_file_that_was_written_meanwhile_is_told_as_that(file: Path) -> None:
@@ -331,7 +331,7 @@ def test_a_folder_that_may_not_be_written_is_read(killed: Path) -> None:
     killed.parent.chmod(0o500)
     try:
         with RunFile.reading(killed) as run:
-            assert run.ids()
+            assert run.targets()
     finally:
         killed.parent.chmod(0o700)
 
@@ -345,7 +345,7 @@ def test_every_dialog_and_every_sitting_is_told(tmp_path: Path) -> None:
     for count in (2, 3):
         simulate(targets(count), Asking(script), Answering(), out=tmp_path / "x.json", rounds=1)
     with RunFile.reading(tmp_path / "x.run") as run:
-        assert run.ids() == [target.id for target in targets(3)]
+        assert [id_ for id_, _, _ in run.targets()] == [target.id for target in targets(3)]
         sittings = run.sittings()
         assert sum(seconds for _, seconds, _ in sittings) == pytest.approx(run.seconds())
     assert [ran_on.keys() for _, _, ran_on in sittings] == 2 * [provenance().keys()]

@@ -43,7 +43,7 @@ def provenance_of(run: ComparedRun) -> Provenance:
         facts.append(("run file", "none belongs to this file: how it was made is not known"))
         return Provenance(run.name, facts, [], [], _rankings(run), [])
     facts += [(f"{role}s", _spent(totals)) for role, totals in record.totals.items() if totals.replies]
-    facts.append(("failed dialogs", f"{len(record.failed):,} of {len(record.ids):,}"))
+    facts.append(("failed dialogs", f"{len(record.failed):,} of {len(record.digests):,}"))
     sittings = [
         (f"{sitting.started}, {duration(sitting.seconds)}", settings(sitting.provenance)) for sitting in record.sittings
     ]

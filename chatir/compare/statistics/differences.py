@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chatir.compare.comparison import Difference
 from chatir.compare.statistics.resampling import (
@@ -21,6 +22,9 @@ from chatir.retriever.metrics import Figures
 
 ALPHA = 0.05
 DESCRIPTIVE_RESAMPLES = 9_999
+
+_CELLS = 2**24
+"""Resampled means that are held at once: 128 MiB."""
 
 Pair = tuple[Side, Side]
 
@@ -50,7 +54,7 @@ class Paired:
     def discordant(self) -> tuple[int, int] | None:
         """Targets that only a found, and that only b found; None where the figure is not one of finding a target."""
         hit = self.measured.metric.startswith(("hits@", "recall@"))
-        if not hit or len(self.a.runs) + len(self.b.runs) > 2:
+        if not hit or len(self.a.runs) + len(self.b.runs) > 2 or self.a.several_dialogs_an_image:
             return None
         return int((self.delta < 0).sum()), int((self.delta > 0).sum())
 
@@ -84,10 +88,10 @@ def shared_labels(a: Side, b: Side) -> list[str]:
 def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[Difference]:
     """The primary family over all pairs, adjusted by Holm; intervals at the level of the step that decided on each.
 
-    A difference is decided where the test rejects and the interval leaves 0 out; the rare row where only one of the two
-    does is not.
+    A difference is decided where the test rejects and the interval leaves 0 out. An interval is widened to hold 0 where
+    the test does not reject: the bootstrap knows less than an exact test of how little a few images can tell.
     """
-    columns = [Paired.of(pair, one) for pair in pairs for one in primary(shared_labels(*pair), rounds)]
+    columns = [Paired.of(pair, one) for pair in pairs for one in _primary(pair, rounds)]
     if not columns:
         return []
     resamples = resamples_needed(len(columns))
@@ -96,11 +100,12 @@ def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[D
     p = np.array([exact_mcnemar(*(column.discordant or (0, 0))) for column in columns])
     p[flipped] = sign_flip_p(deltas[:, flipped], resamples, np.random.default_rng([seed, 1]))
     adjusted, levels = holm(p, ALPHA)
-    means = resampled_means(deltas, resamples, np.random.default_rng([seed, 2]))
-    lows, highs = percentile_interval(means, levels)
+    lows, highs = _intervals(deltas, levels, resamples, [seed, 2])
     found = []
     for place, column in enumerate(columns):
         low, high = float(lows[place]), float(highs[place])
+        if adjusted[place] > ALPHA:
+            low, high = min(low, 0.0), max(high, 0.0)
         tested = replace(
             column.difference(low, high, levels[place]),
             test="sign-flip" if place in flipped else "mcnemar",
@@ -113,6 +118,19 @@ def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[D
     return found
 
 
+def _primary(pair: Pair, rounds: int) -> Iterator[Measured]:
+    """What is tested of a pair; texts of dialogs that are longer on one side cannot be held against each other."""
+    for measured in primary(shared_labels(*pair), rounds):
+        if measured.retriever is not None or same_lengths(*pair):
+            yield measured
+
+
+def same_lengths(a: Side, b: Side) -> bool:
+    """Whether each dialog has as many rounds in all runs of both sides."""
+    lengths = [run.counts.rounds for side in (a, b) for run in side.runs]
+    return all((other == lengths[0]).all() for other in lengths[1:])
+
+
 def descriptive_differences(pairs: Sequence[Pair], rounds: int, ks: Sequence[int], seed: int) -> list[Difference]:
     """What else can be told of the pairs: 95% intervals that no verdict rests on, and the curves' differences."""
     columns = [Paired.of(pair, one) for pair in pairs for one in _described(pair, rounds, ks)]
@@ -121,26 +139,46 @@ def descriptive_differences(pairs: Sequence[Pair], rounds: int, ks: Sequence[int
         return []
     deltas = np.stack([column.delta for column in columns], axis=1)
     level = 1 - ALPHA
-    means = resampled_means(deltas, DESCRIPTIVE_RESAMPLES, np.random.default_rng([seed, 3]))
-    low, high = percentile_interval(means, level)
-    mean_ranks = [place for place, column in enumerate(columns) if column.measured.metric == "atr"]
-    if mean_ranks:
-        low[mean_ranks], high[mean_ranks] = bca_interval(deltas[:, mean_ranks], means[:, mean_ranks], level)
+    levels, mean_ranks = np.full(len(columns), level), [column.measured.metric == "atr" for column in columns]
+    low, high = _intervals(deltas, levels, DESCRIPTIVE_RESAMPLES, [seed, 3], skewed=np.array(mean_ranks))
     found = [columns[place].difference(low[place], high[place], level) for place in range(len(columns))]
     told = _with_p_of_ranks(found, deltas, seed)
     return [*told, *_curve_differences(pairs, rounds, seed)]
 
 
+def _intervals(
+    deltas: Figures, levels: Figures, resamples: int, seed: list[int], skewed: NDArray[np.bool_] | None = None
+) -> tuple[Figures, Figures]:
+    """Bootstrap intervals of the mean of each column; BCa for those that are skewed, else percentile.
+
+    As many columns at a time as memory has room for; the same images are drawn for all.
+    """
+    low, high = np.empty(len(levels)), np.empty(len(levels))
+    at_once = max(1, _CELLS // resamples)
+    for start in range(0, len(levels), at_once):
+        part = slice(start, start + at_once)
+        means = resampled_means(deltas[:, part], resamples, np.random.default_rng(seed))
+        low[part], high[part] = percentile_interval(means, levels[part])
+        if skewed is not None and (chosen := skewed[part]).any():
+            ends = bca_interval(deltas[:, part][:, chosen], means[:, chosen], levels[part][chosen])
+            low[part][chosen], high[part][chosen] = ends
+    return low, high
+
+
 def _described(pair: Pair, rounds: int, ks: Sequence[int]) -> Iterator[Measured]:
+    yield from _texts(pair) if same_lengths(*pair) else ()
+    for label in shared_labels(*pair) if rounds else []:
+        yield from (Measured(f"hits@{k}", label, rounds) for k in ks if k != PRIMARY_K)
+        yield from (Measured(f"recall@{k}", label, rounds) for k in ks)
+        yield from (Measured(metric, label, rounds) for metric in ("atr", "log_rank", "mrr"))
+
+
+def _texts(pair: Pair) -> Iterator[Measured]:
     yield Measured("exact_repeats_per_dialog")
     if all(run.counts.near_duplicates is not None for side in pair for run in side.runs):
         yield Measured("near_duplicates_per_dialog")
     yield Measured("unique_question_tokens_per_dialog")
     yield Measured("unique_answer_tokens_per_dialog")
-    for label in shared_labels(*pair) if rounds else []:
-        yield from (Measured(f"hits@{k}", label, rounds) for k in ks if k != PRIMARY_K)
-        yield from (Measured(f"recall@{k}", label, rounds) for k in ks)
-        yield from (Measured(metric, label, rounds) for metric in ("atr", "log_rank", "mrr"))
 
 
 def _with_p_of_ranks(found: Sequence[Difference], deltas: Figures, seed: int) -> list[Difference]:

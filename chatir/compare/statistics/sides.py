@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chatir.compare.comparison import ComparedRun, SeedGroup, Spread
-from chatir.compare.rank_measures import best_log_rank_integrals, hits, own_ranks, recall
+from chatir.compare.rank_measures import best_log_rank_integrals, hits, own_ranks, per_image, recall
 from chatir.retriever.metrics import Figures
 
 PRIMARY_K = 10
@@ -35,8 +35,14 @@ class Side:
     runs: tuple[ComparedRun, ...]
 
     def __getitem__(self, measured: Measured) -> Figures:
-        """The figure of each dialog [dialogs], the mean over the runs of a group."""
-        return np.asarray(np.mean([of_dialogs(run, measured) for run in self.runs], axis=0))
+        """The figure of each image [images], the mean over the runs of a group and over the dialogs of the image."""
+        values = np.asarray(np.mean([of_dialogs(run, measured) for run in self.runs], axis=0))
+        return per_image(values, [dialog.image for dialog in self.runs[0].dialogs])
+
+    @property
+    def several_dialogs_an_image(self) -> bool:
+        """Whether an image has more than one dialog; they are then not independent, and are taken together."""
+        return len({dialog.image for dialog in self.runs[0].dialogs}) < len(self.runs[0].dialogs)
 
     @property
     def labels(self) -> list[str]:
@@ -85,8 +91,11 @@ def sides_of(runs: Sequence[ComparedRun]) -> list[Side]:
         key = _but_for_the_seed(run)
         seeds = [other.run.seed for other in groups.get(key, [])]
         groups.setdefault(key if run.run.seed not in seeds else run.name, []).append(run)
-    names = [run.name for run in runs]
-    return [Side(_name(group, names), tuple(group)) for group in groups.values()]
+    sides: list[Side] = []
+    for group in groups.values():
+        taken = [*(run.name for run in runs), *(side.name for side in sides)]
+        sides.append(Side(_name(group, taken), tuple(group)))
+    return sides
 
 
 def _but_for_the_seed(run: ComparedRun) -> str:
@@ -95,16 +104,16 @@ def _but_for_the_seed(run: ComparedRun) -> str:
     if record is None or record.imported:
         return run.name
     fixed: dict[str, Any] = {name: value for name, value in record.config.items() if name != "seed"}
-    return json.dumps(fixed, sort_keys=True)
+    return json.dumps([fixed, [record.digests.get(dialog.id) for dialog in run.dialogs]], sort_keys=True)
 
 
-def _name(group: Sequence[ComparedRun], names: Sequence[str]) -> str:
+def _name(group: Sequence[ComparedRun], taken: Sequence[str]) -> str:
+    """What a group is called: its runs' name without their seeds, or else what its first run is called."""
     if len(group) == 1:
         return group[0].name
     stems = {re.sub(r"_seed-?\d+$", "", run.name) for run in group}
-    stem = stems.pop() if len(stems) == 1 else group[0].name
-    name = f"{stem} ({len(group)} seeds)"
-    return name if name not in names else f"{name} together"
+    names = [f"{stem} ({len(group)} seeds)" for stem in (*(stems if len(stems) == 1 else ()), group[0].name)]
+    return next((name for name in names if name not in taken), f"{names[-1]} together")
 
 
 def seed_group(side: Side, rounds: int) -> SeedGroup:

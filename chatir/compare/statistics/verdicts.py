@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from chatir.compare.comparison import Difference, Verdict
+from chatir.compare.comparison import ComparedRun, Difference, Verdict
 from chatir.compare.runs import Run
 from chatir.compare.statistics.differences import Pair
 from chatir.compare.statistics.sides import Measured, Side
@@ -88,8 +88,18 @@ def what_differs(a: Side, b: Side) -> Iterator[str]:
     other_captions = sum(len({dialog.caption for dialog in dialogs}) > 1 for dialogs in of_images)
     if other_captions:
         yield f"captions differ in {other_captions:,} of {len(runs[0].dialogs):,} dialogs"
+    elif other_targets := sum(len(digests) > 1 for digests in _digests(runs)):
+        of = f"{other_targets:,} of {len(runs[0].dialogs):,} targets"
+        yield f"what people said, or another key of the targets, differs in {of}"
     yield from _answerers(runs[0].run, b.runs[0].run)
     yield from _settings(runs[0].run, b.runs[0].run)
+
+
+def _digests(runs: Sequence[ComparedRun]) -> Iterator[set[str]]:
+    """What each target was to the runs whose making is recorded."""
+    records = [run.run.record for run in runs if run.run.record and not run.run.record.imported]
+    for dialog in runs[0].dialogs:
+        yield {record.digests[dialog.id] for record in records if dialog.id in record.digests}
 
 
 def _answerers(a: Run, b: Run) -> Iterator[str]:

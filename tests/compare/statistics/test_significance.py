@@ -157,16 +157,16 @@ def test_an_empty_family_has_no_results() -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 500), st.integers(1, 20_000))
-def test_every_family_can_reach_a_tenth_of_the_level_of_1_percent(family: int, least: int) -> None:
+def test_every_family_can_reach_half_the_level_of_1_percent(family: int, least: int) -> None:
     resamples = resamples_needed(family, least)
     smallest = np.full(family, 1 / (resamples + 1))
     assert resamples >= least
-    assert (holm(smallest)[0] <= 0.001 + 1e-12).all()
+    assert (holm(smallest)[0] <= 0.005 + 1e-12).all()
 
 
 def test_a_small_family_takes_the_least_and_a_large_one_more() -> None:
-    assert resamples_needed(1) == resamples_needed(10) == 9_999
-    assert resamples_needed(11) == 10_999
+    assert resamples_needed(1) == resamples_needed(50) == 9_999
+    assert resamples_needed(51) == 10_199
     assert resamples_needed(0, least=99) == 99
 
 

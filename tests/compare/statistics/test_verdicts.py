@@ -174,6 +174,109 @@ def test_runs_that_differ_in_their_seed_only_are_one_side_together(tmp_path: Pat
     assert spread.over_images == pytest.approx(of_images.std(ddof=1) / math.sqrt(12))
 
 
+def test_groups_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    cold, warm = ({"name": "Asks", "config": {"temperature": one}} for one in (0, 1))
+    files = [made_run(tmp_path, f"x_seed{seed}", questioner=cold if seed < 2 else warm, seed=seed) for seed in range(4)]
+    found = compare(files)
+    assert [group.name for group in found.groups] == ["x (2 seeds)", "x_seed2 (2 seeds)"]
+    assert {(one.a, one.b) for one in found.differences} == {("x (2 seeds)", "x_seed2 (2 seeds)")}
+
+
+def test_failed_dialogs_of_a_group_are_compared_and_bounded(tmp_path: Path) -> None:
+    asks = {"name": "Asks"}
+    files = [made_run(tmp_path, f"a_seed{seed}", targets=10, questioner={"name": "A"}, seed=seed) for seed in (0, 1)]
+    gone = {0: ("images/0.jpg", "images/1.jpg"), 1: ("images/1.jpg",)}
+    files += [
+        made_run(
+            tmp_path, f"b_seed{seed}", targets=10, questioner=asks, seed=seed, failing=gone[seed], ask=same_question
+        )
+        for seed in (0, 1)
+    ]
+    found = compare(files)
+    (failed,) = (one for one in found.differences if one.metric == "failed_dialogs")
+    assert (failed.delta, failed.n, failed.test) == (pytest.approx(15.0), 10, "sign-flip")
+    (bound,) = found.bounds
+    assert (bound.failed_a, bound.failed_b) == (0, 2)
+    assert (bound.low, bound.high) == pytest.approx((2 * 0.85, 2.0))
+    assert any("b_seed0: 2 of its 10 dialogs failed" in note for note in found.notes)
+
+
+def test_dialogs_that_an_older_file_lacks_count_as_failed(tmp_path: Path) -> None:
+    whole, older = made_run(tmp_path, "A", targets=10), tmp_path / "B.json"
+    made_run(tmp_path, "B", targets=10, failing=("images/3.jpg", "images/4.jpg"), questioner={"name": "B"})
+    before = older.read_bytes()
+    made_run(tmp_path, "B", targets=10, questioner={"name": "B"})
+    assert older.read_bytes() != before
+    older.write_bytes(before)
+    found = compare([whole, older])
+    assert any("B.json: is older than its run, which has 2 dialogs more" in note for note in found.notes)
+    (failed,) = (one for one in found.differences if one.metric == "failed_dialogs")
+    assert (failed.delta, failed.n) == (20.0, 10)
+    assert found.bounds
+
+
+def test_what_people_said_about_the_targets_is_part_of_what_differs(tmp_path: Path) -> None:
+    said = [Dialog(one.image, one.caption, said=(Round("a?", "yes"),)) for one in named(4)]
+    (verdict,) = compare([made_run(tmp_path, "A", targets=said), made_run(tmp_path, "B", targets=4)]).verdicts
+    assert verdict.differs == ("what people said, or another key of the targets, differs in 4 of 4 targets",)
+
+
+def test_runs_over_other_targets_are_no_seeds_of_one_another(tmp_path: Path) -> None:
+    said = [Dialog(one.image, one.caption, said=(Round("a?", "yes"),)) for one in named(4)]
+    files = [
+        made_run(tmp_path, "A", targets=said, questioner={"name": "Q"}),
+        made_run(tmp_path, "B", targets=4, questioner={"name": "Q"}, seed=1),
+    ]
+    assert not compare(files).groups
+
+
+def test_questions_of_dialogs_of_other_lengths_are_counted_but_not_compared(tmp_path: Path) -> None:
+    again = Round("what?", "that")
+    for name, lengths in (("A", (3, 3, 3)), ("B", (1, 2, 3))):
+        dialogs = [Dialog(one.image, one.caption, (again,) * n) for one, n in zip(named(3), lengths, strict=True)]
+        write_dialogs(tmp_path / f"{name}.json", dialogs)
+    found = compare([tmp_path / "A.json", tmp_path / "B.json"])
+    assert [run.repetition["repeats_per_dialog"] for run in found.runs] == [2, 1]
+    assert not found.differences
+    assert any("A 3.00, B 2.00 rounds on average" in note for note in found.notes)
+
+
+def test_the_dialogs_of_one_image_are_taken_together(tmp_path: Path) -> None:
+    captions = [Dialog(f"{n // 5}.jpg", f"caption {n}", id=str(n)) for n in range(30)]
+
+    def ask(dialog: Dialog) -> str:
+        return same_question(dialog) if int(dialog.image.removesuffix(".jpg")) < 3 else new_question(dialog)
+
+    ranks = [(CLIP, lambda dialog: [50, 50, 50, 5 if int(dialog.id) % 5 else 50])]
+    files = [made_run(tmp_path, "A", targets=captions, ranks=[(CLIP, lambda dialog: [50] * 4)])]
+    files.append(made_run(tmp_path, "B", targets=captions, ask=ask, ranks=ranks))
+    comparison = compare(files)
+    found = primary(comparison)
+    assert comparison.images == 6
+    assert {one.n for one in found.values()} == {6}
+    assert found["repeats_per_dialog"].delta == pytest.approx(1.0)
+    assert found["repeats_per_dialog"].p > 0.1  # type: ignore[operator]  # three images of six, whatever their dialogs
+    assert (found["hits@10"].test, found["hits@10"].delta) == ("sign-flip", pytest.approx(80.0))
+    assert "are tested as BRI is" in comparison.method
+
+
+@pytest.mark.parametrize(("won", "lost"), [(5, 0), (8, 1), (9, 1), (11, 2), (40, 10)])
+def test_test_and_interval_say_the_same(tmp_path: Path, won: int, lost: int) -> None:
+    def rank(name: str, dialog: Dialog) -> int:
+        mine = number(dialog) < won if name == "B" else number(dialog) >= 100 - lost
+        return 5 if mine else 90
+
+    files = [
+        made_run(
+            tmp_path, name, targets=100, rounds=1, ranks=[(CLIP, lambda dialog, name=name: [90, rank(name, dialog)])]
+        )
+        for name in "AB"
+    ]
+    for one in compare(files).differences:
+        if one.primary:
+            assert (one.p_holm <= 0.05) == (not one.ci_low <= 0 <= one.ci_high) == one.decided  # type: ignore[operator]
+
+
 def test_a_group_may_be_named_as_the_baseline_by_any_of_its_runs(tmp_path: Path) -> None:
     files = seeds_of(tmp_path, 2)
     assert (
