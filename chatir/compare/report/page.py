@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +17,7 @@ from chatir.compare.report.browser_data import browser_data
 from chatir.compare.report.inert import data_uri, readable, script_data, security_policy
 from chatir.compare.report.provenance import differing_settings, provenance_of
 from chatir.compare.report.thumbnails import Thumbnails, thumbnails
-from chatir.compare.tables import Table, tables
+from chatir.compare.tables import tables
 from chatir.files import atomic_writer
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ _thumbnails = thumbnails  # `write_report` has an option of this name
 def render(comparison: Comparison, figures: Mapping[str, tuple[bytes, bytes]], shown: Thumbnails) -> str:
     """The page. Texts from files are escaped where they stand; scripts' data hold them as JSON."""
     style, script = _part("page.css") + _run_colors(comparison), "\n".join(map(_part, SCRIPTS))
-    found = {table.key: _without_method(table, comparison) for table in tables(comparison)}
+    found = {table.key: table for table in tables(comparison)}
     apart = found.pop("defects", None)
     runs = [provenance_of(run) for run in comparison.runs]
     return _template().render(
@@ -98,11 +97,6 @@ def _run_colors(comparison: Comparison) -> str:
             dashes = " ".join(f"{LINE * length:g}" for length in style.dash)
             rules.append(f".run-{place} polyline {{ stroke-dasharray: {dashes}; }}")
     return "".join(f"{rule}\n" for rule in rules)
-
-
-def _without_method(table: Table, comparison: Comparison) -> Table:
-    """A table that does not tell the method, which the page tells in a place of its own."""
-    return replace(table, about=table.about.replace(comparison.method, "").strip())
 
 
 def _figure(name: str, light: bytes, dark: bytes) -> dict[str, Any]:

@@ -13,12 +13,16 @@ from chatir.compare.tables.measures import NOT_GIVEN
 from chatir.compare.tables.table import BEST, Cell, Column, Mark, Table
 from chatir.console import printable
 
-HEADER = "% \\usepackage{booktabs} and \\usepackage[T1]{fontenc}; table* is as wide as the page, in one column or two."
-TEXT_WIDTH = 341.0
-"""Points: of article's one column, the narrowest page to be reckoned with, less a little."""
+HEADER = "% \\usepackage{booktabs,graphicx} and \\usepackage[T1]{fontenc}; table* is as wide as the page."
+SHRUNK = 0.66
+"""To what a table may be shrunk, so that \\small is still as large as a footnote's index."""
+TEXT_WIDTH = 341.0 / SHRUNK
+"""Points: of article's one column, the narrowest page to be reckoned with, less a little; before it is shrunk."""
+FITTED = r"\resizebox{\ifdim\width>\textwidth \textwidth\else \width\fi}{!}{%"
+"""Begins what is shrunk to the width of the text if it is wider."""
 CHARACTER, GAP = 4.65, 6.0
 """Points: what a digit takes in \\small, and what stands between two columns."""
-NAMES = 40
+NAMES = 60
 """Characters that names may have beside each other in a table; what is longer is folded."""
 LONGEST_WORD = 24
 """Characters of a word of a language."""
@@ -56,8 +60,15 @@ _SPECIAL = {
 
 
 def as_latex(comparison: Comparison) -> str:
-    """A `table*` for each table of the comparison. What pdflatex cannot print is named by its code point."""
-    return "\n\n".join([HEADER, *("\n".join(_table(table)) for table in tables(comparison))]) + "\n"
+    """A `table*` for each table of the comparison, then the verdicts and how was tested, as paragraphs.
+
+    What pdflatex cannot print is named by its code point.
+    """
+    parts = [HEADER, *("\n".join(_table(table)) for table in tables(comparison))]
+    verdicts = " ".join(verdict.sentence for verdict in comparison.verdicts)
+    for title, text in (("Verdicts.", verdicts), ("Method.", comparison.method)):
+        parts += [rf"{{\sloppy \paragraph{{{title}}} {_escaped(text)}\par}}"] if text else []
+    return "\n\n".join(parts) + "\n"
 
 
 def _table(table: Table) -> Iterator[str]:
@@ -158,6 +169,7 @@ def _tabular(table: Table, names: Sequence[int], rows: Iterable[Row], part: Sequ
     heads = [[_escaped(column.name)] for column in columns[: len(names)]]
     heads += [_head(table.columns[place], _width(table, place)) for place in part]
     tallest = max(map(len, heads))
+    yield FITTED
     yield rf"\begin{{tabular}}{{@{{}}{''.join(kinds)}@{{}}}}"
     yield r"\toprule"
     for line in range(tallest):
@@ -170,7 +182,7 @@ def _tabular(table: Table, names: Sequence[int], rows: Iterable[Row], part: Sequ
         ]
         yield _row([*texts, *(_cell(row[place], table.columns[place]) for place in part)])
     yield r"\bottomrule"
-    yield r"\end{tabular}"
+    yield r"\end{tabular}}"
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ def difference_tables(comparison: Comparison) -> list[Table]:
     descriptive = [each for each in comparison.differences if not each.primary and each.round in last]
     curves = [each for each in comparison.differences if not each.primary and each.round not in last]
     kinds = (
-        ("primary", "Primary differences", comparison.method, primary),
+        ("primary", "Primary differences", "", primary),
         ("descriptive", "Descriptive differences", f"{UNDECIDED} p is not adjusted for their number.", descriptive),
         ("rounds", "Differences round by round", f"{UNDECIDED} Intervals hold for all rounds together.", curves),
     )
@@ -62,7 +62,7 @@ def _differences(comparison: Comparison, key: str, title: str, how: str, differe
     title += f" from {run_name(comparison, others[0])}" if len(others) == 1 else ""
     about = f"{counted(counts[0], 'image')}. " if len(counts) == 1 else ""
     about += f"Retrieval is by {retrievers[0]}. " if len(retrievers) == 1 else ""
-    about += f"A difference is the run's figure minus the other's, over the same images. {how}"
+    about += f"A difference is the run's figure minus the other's, over the same images. {how}".rstrip()
     columns = tuple(column for column, show in shown.items() if show)
     return Table(key, title, about, columns, tuple(rows), _pair_marks(rows))
 

@@ -26,7 +26,7 @@ def compile_(folder, comparison, kind=ONE_COLUMN):
     """The log of pdflatex, which made the document without an error."""
     body = as_latex(comparison)
     source = "\n".join(
-        [kind, r"\usepackage[T1]{fontenc}", r"\usepackage{booktabs}", r"\begin{document}", body, r"\end{document}"]
+        [kind, r"\usepackage[T1]{fontenc}", r"\usepackage{booktabs,graphicx}", r"\begin{document}", body, r"\end{document}"]
     )
     (folder / "paper.tex").write_text(source, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
@@ -101,7 +101,8 @@ def test_captions_tell_what_was_measured_and_how_it_was_tested():
     captions = re.findall(r"\\caption\{(.*)\}", as_latex(full(PLAIN)))
     assert captions[0].startswith("Repetition. 12 images, 4 rounds a dialog. A question repeats")
     assert "; $\\downarrow$: lower is better" in captions[0]
-    assert any("Tested by flipping signs; B = 9,999." in caption for caption in captions)
+    assert not any("flipping" in caption for caption in captions)
+    assert r"\paragraph{Method.} Tested by flipping signs; B = 9,999." in as_latex(full(PLAIN))
 
 
 def test_what_is_best_is_bold_and_a_mark_takes_no_room():
@@ -124,4 +125,4 @@ def test_a_name_is_only_ever_text(name, escaped):
 
 
 def test_packages_are_told():
-    assert as_latex(side_by_side(compared("A"))).startswith(r"% \usepackage{booktabs}")
+    assert as_latex(side_by_side(compared("A"))).startswith(r"% \usepackage{booktabs,graphicx}")
