@@ -177,7 +177,7 @@ def main() -> None:
         figures = {name: (light[name], dark[name]) for name in light}
         page = options.keep or Path(folder, "report.html")
         started = time.perf_counter()
-        write_report(comparison, page, figures=figures, images=None, note=print)
+        write_report(comparison, page, figures=figures, images=None, thumbnails=100, note=print)
         seconds = time.perf_counter() - started
         told = {
             "dialogs": "released" if RELEASED.is_dir() else "made up",

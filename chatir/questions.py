@@ -40,7 +40,13 @@ def bare(text: str) -> str:
     return " ".join("".join(c for c in text if unicodedata.category(c)[0] != "P").split())
 
 
+def repeated(questions: Iterable[str]) -> list[int]:
+    """For each question the number, from 1, of the first that is the same once normalised; 0 for that one itself."""
+    first: dict[str, int] = {}
+    numbers = (first.setdefault(normalised_question(text), place) for place, text in enumerate(questions, start=1))
+    return [number if number < place else 0 for place, number in enumerate(numbers, start=1)]
+
+
 def repeats(questions: Iterable[str]) -> int:
     """Questions minus distinct questions, over normalised questions."""
-    normalised = [normalised_question(q) for q in questions]
-    return len(normalised) - len(set(normalised))
+    return sum(map(bool, repeated(questions)))

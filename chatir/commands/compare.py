@@ -17,8 +17,6 @@ from chatir.errors import InputError
 if TYPE_CHECKING:
     from chatir.compare.comparison import Comparison
 
-THUMBNAILS = 100
-
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
@@ -74,7 +72,7 @@ THUMBNAILS = 100
 @click.option(
     "--thumbnails",
     type=click.IntRange(min=0),
-    default=THUMBNAILS,
+    default=100,
     show_default=True,
     metavar="N",
     help="Targets of which the report shows the best images after each round: those whose ranks change or differ most.",

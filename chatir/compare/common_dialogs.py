@@ -25,17 +25,11 @@ def common_dialogs(runs: Sequence[Run], note: Callable[[str], None]) -> tuple[in
         if (left := len(run.dialogs) - len(common)) > 0:
             of = f"{left:,} of its {len(run.dialogs):,} dialogs"
             note(f"{printable(run.name)}: {of} are not in all runs and are left out")
-    rounds = min(_rounds(run) for run in runs)
-    if any(_rounds(run) > rounds for run in runs):
-        longer = ", ".join(f"{printable(run.name)} ({_rounds(run)})" for run in runs if _rounds(run) > rounds)
+    rounds = min(run.rounds for run in runs)
+    if any(run.rounds > rounds for run in runs):
+        longer = ", ".join(f"{printable(run.name)} ({run.rounds})" for run in runs if run.rounds > rounds)
         note(f"only the first {rounds} rounds are compared, as many as all runs have; cut off: {longer}")
     return rounds, [tuple(_cut(own[key], rounds) for key in common) for own in known]
-
-
-def _rounds(run: Run) -> int:
-    """How many rounds its dialogs may have: those of a run that stops at hits are shorter."""
-    declared = run.record.config.get("rounds", 0) if run.record else 0
-    return max(declared, *(len(dialog.rounds) for dialog in run.dialogs))
 
 
 def _cut(dialog: Dialog, rounds: int) -> Dialog:

@@ -12,6 +12,7 @@ from chatir.compare.agreement import agreement
 from chatir.compare.common_dialogs import common_dialogs
 from chatir.compare.comparison import Agreement, ComparedRun, Comparison
 from chatir.compare.dialog_counts import Counts, defects, dialog_counts, language, repetition
+from chatir.compare.method import method
 from chatir.compare.near_duplicates import near_duplicates as count_near_duplicates
 from chatir.compare.retrieval import BAND_RESAMPLES, Retrieval, retrievals
 from chatir.compare.runs import Run, read_runs
@@ -21,9 +22,8 @@ from chatir.compare.statistics.differences import (
     primary_differences,
 )
 from chatir.compare.statistics.failures import failure_bounds, failure_differences
-from chatir.compare.statistics.method import method
 from chatir.compare.statistics.sides import PRIMARY_K, Side, seed_group, sides_of
-from chatir.compare.statistics.verdicts import verdict
+from chatir.compare.verdicts import verdict
 from chatir.console import printable
 from chatir.dialog import Dialog
 from chatir.errors import InputError
@@ -52,6 +52,8 @@ def compare(
     """
     if not ks or min(ks) < 1:
         raise InputError(f"ks is {list(ks)}, but must name ranks of at least 1")
+    if worst < 0 or seed < 0:
+        raise InputError(f"worst is {worst} and seed {seed}, but neither can be less than 0")
     notes: list[str] = []
     runs = read_runs([files] if isinstance(files, str | Path) else files, notes.append, report)
     rounds, dialogs = common_dialogs(runs, notes.append)
@@ -107,7 +109,7 @@ def _check_round_zero(runs: Sequence[ComparedRun], note: Callable[[str], None]) 
     """Tell of retrievers that rank the same caption of the same image differently: the ranks are not repeatable."""
     first, *others = runs
     for run in others:
-        for label in first.retrieval.keys() & run.retrieval.keys():
+        for label in (label for label in first.retrieval if label in run.retrieval):
             same = [one.caption == other.caption for one, other in zip(first.dialogs, run.dialogs, strict=True)]
             ranks = [each.retrieval[label].ranks[0] for each in (first, run)]
             if count := int(((ranks[0] != ranks[1]) & np.array(same)).sum()):

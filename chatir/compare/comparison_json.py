@@ -41,7 +41,7 @@ def _run(run: ComparedRun) -> dict[str, Any]:
         "sha256": run.run.sha256,
         "dialogs": len(run.run.dialogs),
         "failed_dialogs": len(run.run.record.failed) if run.run.record and not run.run.record.imported else None,
-        "rounds": max(len(dialog.rounds) for dialog in run.run.dialogs),
+        "rounds": run.run.rounds,
         "questioner": _player(run.run.questioner),
         "answerer": _player(run.run.answerer),
         "seed": run.run.seed,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chatir.compare.defects import DEFECTS, round_defects
 from chatir.dialog import Dialog
-from chatir.questions import normalised_question
+from chatir.questions import normalised_question, repeated
 from chatir.retriever.metrics import Figures
 
 Counts = NDArray[np.int64]
@@ -48,30 +48,21 @@ def dialog_counts(dialogs: Sequence[Dialog], near_duplicates: Counts | None = No
 def _counts(dialog: Dialog) -> tuple[float, ...]:
     asked = [one.question for one in dialog.rounds]
     answered = [one.answer for one in dialog.rounds]
-    questions = [normalised_question(text) for text in asked]
+    again = [number > 0 for number in repeated(asked)]
     return (
-        len(questions),
-        len(questions) - len(set(questions)),
+        len(asked),
+        sum(again),
         len(asked) - len(set(asked)),
-        _first_repeat(questions),
-        _distinct_tokens(questions),
-        _distinct_tokens(normalised_question(text) for text in answered),
+        again.index(True) + 1 if any(again) else np.nan,
+        _distinct_tokens(asked),
+        _distinct_tokens(answered),
         sum(len(text.split()) for text in asked),
         sum(len(text.split()) for text in answered),
     )
 
 
-def _first_repeat(questions: Sequence[str]) -> float:
-    seen: set[str] = set()
-    for number, question in enumerate(questions, start=1):
-        if question in seen:
-            return number
-        seen.add(question)
-    return np.nan
-
-
 def _distinct_tokens(texts: Iterable[str]) -> int:
-    return len({token for text in texts for token in text.split()})
+    return len({token for text in texts for token in normalised_question(text).split()})
 
 
 def repetition(counts: DialogCounts) -> dict[str, float | None]:

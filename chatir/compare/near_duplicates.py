@@ -50,7 +50,7 @@ def near_duplicates(
     order = sorted(places, key=lambda text: (len(text), text))  # like lengths together: little padding
     row = np.empty(len(order), np.int64)
     row[[places[text] for text in order]] = np.arange(len(order))
-    with tempfile.TemporaryFile() as file:
+    with _waiting_room() as file:
         vectors = _vectors(order, encoder, file, report)
         return [
             np.array([_close(row[texts], vectors, threshold - ROUNDING) for texts in run], dtype=np.int64)
@@ -88,3 +88,12 @@ def _close(texts: NDArray[np.int64], vectors: NDArray[np.float32], threshold: fl
         likeness = new[start : start + ROWS] @ new[: start + ROWS].T
         close += int((np.tril(likeness, start - 1) >= threshold).any(axis=1).sum())
     return close
+
+
+def _waiting_room() -> IO[bytes]:
+    """A file that is gone when it is closed."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"sentence embeddings need a temporary file: {reason}; TMPDIR names another place") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,14 +13,9 @@ TOLD = 2
 """Options that a label tells at most."""
 
 
-def ranking_key(ranking: Ranking) -> tuple[str, str, str]:
-    """What makes two rankings the same: retriever, its configuration, corpus."""
-    return ranking.name, json.dumps(ranking.retriever, sort_keys=True), ranking.corpus
-
-
 def ranking_labels(rankings: Sequence[Ranking]) -> dict[tuple[str, str, str], str]:
     """A label for each ranking, by its key: the retriever's name, and what tells it from others of that name."""
-    distinct = list({ranking_key(ranking): ranking for ranking in rankings}.items())
+    distinct = list({ranking.key: ranking for ranking in rankings}.items())
     names = Counter(ranking.name for _, ranking in distinct)
     labels: dict[tuple[str, str, str], str] = {}
     for key, ranking in distinct:

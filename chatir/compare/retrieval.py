@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chatir.compare.rank_measures import hits, own_ranks, per_image, recall
-from chatir.compare.ranking_labels import ranking_key, ranking_labels
+from chatir.compare.ranking_labels import ranking_labels
 from chatir.compare.runs import Run
 from chatir.compare.statistics.resampling import log_band, max_t_band, resampled_means
 from chatir.console import printable
@@ -72,13 +72,15 @@ def retrievals(
         complete = [one for one in rankings if all(dialog.id in one.ranks for dialog in some)]
         found.append(
             {
-                labels[ranking_key(one.ranking)]: _retrieval(
+                labels[one.ranking.key]: _retrieval(
                     one.ranking, some, [one.ranks[dialog.id] for dialog in some], rounds, ks, seed
                 )
                 for one in complete
             }
         )
-    typed = {labels[ranking_key(one.ranking)]: one.provenance.get("typed") for rankings in known for one in rankings}
+    typed: dict[str, Sequence[str]] = dict.fromkeys(labels.values(), ())
+    for one in (one for rankings in known for one in rankings):
+        typed[labels[one.ranking.key]] = typed[labels[one.ranking.key]] or one.provenance.get("typed", ())
     _tell_of_missing(runs, found, typed, note)
     return found
 
@@ -86,7 +88,7 @@ def retrievals(
 def _tell_of_missing(
     runs: Sequence[Run],
     found: Sequence[Mapping[str, Retrieval]],
-    typed: Mapping[str, Sequence[str] | None],
+    typed: Mapping[str, Sequence[str]],
     note: Callable[[str], None],
 ) -> None:
     """Name the runs that a retriever has not ranked, and the line that does it: as it was typed for the others."""
@@ -118,14 +120,14 @@ def _retrieval(
     return Retrieval(
         ranking=ranking,
         ranks=ranks,
-        curves=_curves(measured, [dialog.image for dialog in dialogs], seed),
+        curves=_curves(measured, [dialog.image for dialog in dialogs], ranking.images, seed),
         bri=best_log_rank_integral(ranks),
         truncated=truncated_share(ranks, [one.truncated for one in found]),
         top=tuple(one.top[: rounds + 1] for one in found if one.top) if all(one.top for one in found) else None,
     )
 
 
-def _curves(measured: Mapping[str, Figures], images: Sequence[str], seed: int) -> dict[str, Curve]:
+def _curves(measured: Mapping[str, Figures], images: Sequence[str], corpus: int, seed: int) -> dict[str, Curve]:
     """Each measure [dialogs, rounds + 1] as a curve; the same images are drawn for all of them."""
     values = per_image(np.concatenate(list(measured.values()), axis=1), images)
     given = ~np.isnan(values).any(axis=0)
@@ -134,17 +136,17 @@ def _curves(measured: Mapping[str, Figures], images: Sequence[str], seed: int) -
     curves, start = {}, 0
     for name, own in measured.items():
         columns = np.arange(start, start := start + own.shape[1])
-        curves[name] = _curve(name, values[:, columns], means[:, columns])
+        curves[name] = _curve(name, values[:, columns], means[:, columns], corpus)
     return curves
 
 
-def _curve(name: str, values: Figures, means: Figures) -> Curve:
+def _curve(name: str, values: Figures, means: Figures, images: int) -> Curve:
+    """One measure with its band, which holds nothing that cannot be. images: how many the corpus has."""
     mean, low, high = (np.full(values.shape[1], np.nan) for _ in range(3))
     given = ~np.isnan(values).any(axis=0)
     mean[given] = values[:, given].mean(axis=0)
     if given.any():
         band = log_band if name in ("atr", "mrr") else max_t_band
         low[given], high[given] = band(values[:, given], means[:, given], LEVEL)
-    if name not in ("atr", "mrr"):  # percentages
-        low, high = low.clip(0, 100), high.clip(0, 100)
-    return Curve(mean, low, high)
+    least, most = {"atr": (1, images), "mrr": (1 / images, 1)}.get(name, (0, 100))
+    return Curve(mean, low.clip(least, most), high.clip(least, most))

@@ -87,6 +87,12 @@ class Run:
     answerer: Player | None
 
     @property
+    def rounds(self) -> int:
+        """How many rounds its dialogs may have: those of a run that stops at hits are shorter."""
+        declared = self.record.config.get("rounds", 0) if self.record else 0
+        return max(declared, *(len(dialog.rounds) for dialog in self.dialogs))
+
+    @property
     def seed(self) -> int | None:
         """The seed of its players, None where nobody tells."""
         return self.record.config.get("seed") if self.record else None

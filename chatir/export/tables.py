@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from chatir.compare.defects import DEFECTS, round_defects
-from chatir.compare.ranking_labels import ranking_key, ranking_labels
+from chatir.compare.ranking_labels import ranking_labels
 from chatir.compare.runs import Run
 from chatir.dialog import Dialog
-from chatir.questions import normalised_question, repeats
+from chatir.questions import repeated, repeats
 from chatir.simulate.run_ranks import DialogRanks, Ranking
 
 Row = dict[str, Any]
@@ -79,19 +79,18 @@ def dialog_row(run: Run, dialog: Dialog) -> Row:
 
 def round_rows(dialog: Dialog) -> Iterator[Row]:
     """A row for each round of a dialog, with the columns of `ROUND`."""
-    seen: set[str] = set()
+    again = repeated(one.question for one in dialog.rounds)
     for number, one in enumerate(dialog.rounds, start=1):
-        question, text = normalised_question(one.question), str(one)
+        text = str(one)
         defects = round_defects(text)
         yield {
             "round": number,
             "question": one.question,
             "answer": one.answer,
             "text": text,
-            "repeated": question in seen,
+            "repeated": again[number - 1] > 0,
             **{kind: kind in defects for kind in DEFECTS},
         }
-        seen.add(question)
 
 
 def truncated_rounds(found: DialogRanks) -> list[bool] | None:
@@ -105,7 +104,7 @@ def labelled_rankings(run: Run) -> list[tuple[str, Ranking, Mapping[str, DialogR
     """Label, ranking and ranks by dialog id of all that has ranked a run; ranks of changed dialogs are not there."""
     rankings = run.record.rankings if run.record else ()
     labels = ranking_labels([one.ranking for one in rankings])
-    return [(labels[ranking_key(one.ranking)], one.ranking, one.ranks) for one in rankings]
+    return [(labels[one.ranking.key], one.ranking, one.ranks) for one in rankings]
 
 
 def _name(run: Run, dialog: Dialog) -> Row:

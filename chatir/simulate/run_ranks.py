@@ -51,6 +51,11 @@ class Ranking:
     corpus: str
     images: int
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes two rankings the same: retriever, its configuration, corpus."""
+        return self.name, json.dumps(self.retriever, sort_keys=True), self.corpus
+
 
 @dataclass(frozen=True)
 class DialogRanks:
@@ -132,7 +137,7 @@ class RunRanks:
                 db.execute(table)
             db.execute(
                 "INSERT OR IGNORE INTO rankings VALUES (NULL, ?, ?, ?, ?, ?)",
-                (*_key(ranking), ranking.images, json.dumps(provenance)),
+                (*ranking.key, ranking.images, json.dumps(provenance)),
             )
             number = self._number(ranking)
             for dialog, kept in found:
@@ -152,7 +157,7 @@ class RunRanks:
         if not self._has("ranks"):
             return None
         query = "SELECT ranking FROM rankings WHERE name = ? AND retriever = ? AND corpus = ?"
-        found: tuple[int] | None = next(self._run.rows(query, *_key(ranking)), None)
+        found: tuple[int] | None = next(self._run.rows(query, *ranking.key), None)
         return found and found[0]
 
     def _checked(self, dialog: Dialog, ranking: Ranking, text: str, truncated: Any) -> DialogRanks:
@@ -193,10 +198,6 @@ class RunRanks:
 
     def _damaged(self) -> InputError:
         return InputError(f"{self._run.path}: the run file is damaged: some of its ranks cannot be read")
-
-
-def _key(ranking: Ranking) -> tuple[str, str, str]:
-    return ranking.name, json.dumps(ranking.retriever, sort_keys=True), ranking.corpus
 
 
 def _is_plain(ranking: Ranking) -> bool:

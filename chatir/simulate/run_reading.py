@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 
 from chatir.errors import InputError
 from chatir.files import os_error
@@ -70,13 +70,13 @@ def _connection(path: Path, file: Path, *, has_log: bool) -> Iterator[sqlite3.Co
             yield db
         return
     # A killed run's log is folded in where it is opened, so that is done to a copy.
-    with TemporaryDirectory(prefix="chatir-") as folder:
-        copy = Path(folder, "copy.run")
+    with ExitStack() as stack:
         try:
+            copy = Path(stack.enter_context(TemporaryDirectory(prefix="chatir-")), "copy.run")
             shutil.copyfile(file, copy)
             shutil.copyfile(_log(file), _log(copy))
         except OSError as error:
-            told = f"{path}: its run was killed, and it cannot be copied to {gettempdir()} to be read"
+            told = f"{path}: its run was killed, and it cannot be copied to a temporary folder to be read"
             raise InputError(f"{told}: {(error.strerror or str(error)).lower()}; TMPDIR names another place") from None
         with closing(connect(copy)) as db:
             db.execute("PRAGMA query_only = ON")

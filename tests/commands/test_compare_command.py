@@ -80,6 +80,24 @@ def test_figures_and_report_are_written(typed: Typed, files: list[str], tmp_path
     assert "the report is in report.html" in err
 
 
+def test_all_pairs_and_seed_are_passed_on(typed: Typed, files: list[str], tmp_path: Path) -> None:
+    made_run(tmp_path, "C", targets=12)
+    three = [*files, "C.json"]
+    told = json.loads(typed("compare", *three, "--all-pairs", "--format", "json", "--seed", "1")[1])
+    assert {(one["a"], one["b"]) for one in told["differences"]} == {("A", "B"), ("A", "C"), ("B", "C")}
+    other = json.loads(typed("compare", *three, "--all-pairs", "--format", "json", "--seed", "2")[1])
+    assert told["runs"][0]["retrieval"]["CLIP"]["bands"] == other["runs"][0]["retrieval"]["CLIP"]["bands"]  # no spread
+    assert len(told["differences"]) == len(other["differences"])
+
+
+def test_what_a_table_would_note_is_told_beside_csv(typed: Typed, files: list[str], tmp_path: Path) -> None:
+    write_dialogs(tmp_path / "few.json", named(2))
+    code, out, err = typed("compare", "A.json", "few.json", "--format", "csv")
+    assert code == 0
+    assert "A: 10 of its 12 dialogs are not in all runs" in err
+    assert "not in all runs" not in out
+
+
 def test_the_worst_dialogs_are_shown_on_request(typed: Typed, files: list[str]) -> None:
     assert "images/0.jpg" in typed("compare", *files, "--worst", "1")[1]
     assert "images/0.jpg" not in typed("compare", *files)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from chatir.compare import compare
 from chatir.compare.comparison_json import as_json
 from chatir.errors import InputError
 from chatir.retriever.metrics import average_target_rank, best_log_rank_integral, hits_at_k, mean_reciprocal_rank
-from chatir.simulate import write_dialogs
-from chatir.simulate.run_ranks import Ranking
+from chatir.simulate import read_dialogs, write_dialogs
+from chatir.simulate.run_file import RunFile
+from chatir.simulate.run_ranks import DialogRanks, Ranking, RunRanks
 
 
 def rank_of(dialog: Dialog) -> list[int]:
@@ -211,6 +213,47 @@ def test_rankings_of_one_retriever_in_two_corpora_are_told_apart(tmp_path: Path)
         'CLIP (precision "fp32", 5,000 images)',
         'CLIP (precision "bf16", 1,000 images)',
     ]
+
+
+def test_a_run_that_is_ranked_in_part_has_no_curve(tmp_path: Path) -> None:
+    file = made_run(tmp_path, "A")
+    with closing(RunFile.open(tmp_path / "A.run")) as run:
+        RunRanks(run).keep(CLIP, [(dialog, DialogRanks((1, 1, 1, 1))) for dialog in read_dialogs(file)[:3]], {})
+    found = compare([file])
+    assert not found.runs[0].retrieval
+    assert any(note.startswith("CLIP: no ranks, or not of all dialogs, in A") for note in found.notes)
+
+
+def test_what_ranks_were_kept_with_is_cut_to_the_rounds_compared(tmp_path: Path) -> None:
+    short, long = made_run(tmp_path, "short", rounds=1), made_run(tmp_path, "long", rounds=3)
+    with closing(RunFile.open(tmp_path / "long.run")) as run:
+        best = tuple((f"{number}.jpg",) for number in range(4))
+        kept = [
+            (dialog, DialogRanks((9, 9, 9, 9), truncated, best))
+            for dialog, truncated in zip(read_dialogs(long), (0, 1, 2, 4), strict=True)
+        ]
+        RunRanks(run).keep(CLIP, kept, {})
+    found = compare([long, short]).runs[0].retrieval["CLIP"]
+    assert found.truncated.tolist() == [25, 50]
+    assert found.top == ((("0.jpg",), ("1.jpg",)),) * 4
+
+
+def test_captions_that_differ_may_be_ranked_differently(tmp_path: Path) -> None:
+    others = [Dialog(one.image, "another caption") for one in named(4)]
+    files = [made_run(tmp_path, "A", ranks=[(CLIP, rank_of)])]
+    files.append(made_run(tmp_path, "B", targets=others, ranks=[(CLIP, lambda dialog: [500, 1, 1, 1])]))
+    assert not any("otherwise" in note for note in compare(files).notes)
+
+
+def test_the_frames_hold_the_same(tmp_path: Path) -> None:
+    files = [made_run(tmp_path, name, ranks=[(CLIP, rank_of)]) for name in "AB"]
+    found = compare(files)
+    frames = found.frames
+    assert set(frames) == {"runs", "curves", "differences", "answers", "dialogs", "ranks"}
+    assert frames["runs"]["run"].tolist() == ["A", "B"]
+    assert len(frames["differences"]) == len(found.differences)
+    assert len(frames["dialogs"]) == 8
+    assert frames["ranks"].query("run == 'A' and id == 'images/0.jpg'")["rank"].tolist() == [12, 11, 10, 9]
 
 
 def test_captions_that_a_retriever_ranks_differently_are_told(tmp_path: Path) -> None:

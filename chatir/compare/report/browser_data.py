@@ -7,11 +7,11 @@ from typing import Any
 
 from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.defects import DEFECTS, round_defects
+from chatir.compare.measures import measure
 from chatir.compare.report.thumbnails import Thumbnails
 from chatir.compare.retrieval import Retrieval
-from chatir.compare.tables.measures import measure
 from chatir.dialog import Dialog
-from chatir.questions import normalised_question
+from chatir.questions import repeated
 
 FOUND = 10
 """A target is found at this rank or better, if the comparison has this cutoff; else at its largest one."""
@@ -78,11 +78,7 @@ def _run(run: ComparedRun, labels: Sequence[str], texts: Pool, images: Pool) -> 
 
 def repeated_rounds(dialog: Dialog) -> list[int]:
     """For each round, the round (from 1) that first asked the same question; 0 where none did. [] without repeats."""
-    first: dict[str, int] = {}
-    rounds = []
-    for number, one in enumerate(dialog.rounds, start=1):
-        before = first.setdefault(normalised_question(one.question), number)
-        rounds.append(before if before < number else 0)
+    rounds = repeated(one.question for one in dialog.rounds)
     return rounds if any(rounds) else []
 
 

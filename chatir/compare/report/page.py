@@ -35,9 +35,6 @@ SCREEN = 1.6
 LINE = 1.8
 """Width of the lines of small drawings, in pixels, as the style has it."""
 
-TARGETS = 100
-"""Targets of which there are pictures, unless told otherwise."""
-
 
 def write_report(
     comparison: Comparison,
@@ -45,7 +42,7 @@ def write_report(
     *,
     figures: Mapping[str, tuple[bytes, bytes]],
     images: Path | None,
-    thumbnails: int = TARGETS,
+    thumbnails: int,
     note: Callable[[str], None],
 ) -> None:
     """Write a comparison as one HTML file, which appears whole or not at all.

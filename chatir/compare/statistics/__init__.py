@@ -1,1 +1,1 @@
-"""Tests, intervals and bands; what differs between the sides of a comparison, and what may be concluded."""
+"""Tests, intervals and bands; what differs between the sides of a comparison, and what failures could change."""

@@ -10,7 +10,6 @@ import numpy as np
 
 from chatir.compare.comparison import Difference, FailureBound
 from chatir.compare.rank_measures import best_log_rank_integrals, hits
-from chatir.compare.ranking_labels import ranking_key
 from chatir.compare.runs import Run
 from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES, Pair, same_lengths, shared_labels
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means, sign_flip_p
@@ -105,7 +104,7 @@ def _repeats(run: Run, rounds: int) -> dict[str, float]:
 def _ranks(run: Run, ranking: Ranking, rounds: int) -> dict[str, Ranks]:
     """The ranks of each of a run's dialogs, by id [rounds + 1, 1]."""
     rankings = run.record.rankings if run.record else ()
-    known = next((one.ranks for one in rankings if ranking_key(one.ranking) == ranking_key(ranking)), {})
+    known = next((one.ranks for one in rankings if one.ranking.key == ranking.key), {})
     return {id_: rank_table([ranks], rounds) for id_, ranks in known.items()}
 
 

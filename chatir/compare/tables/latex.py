@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from chatir.compare.comparison import Comparison
+from chatir.compare.measures import NOT_GIVEN
 from chatir.compare.tables import tables
-from chatir.compare.tables.measures import NOT_GIVEN
 from chatir.compare.tables.table import BEST, Cell, Column, Mark, Table
 from chatir.console import printable
 

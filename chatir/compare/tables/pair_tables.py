@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from chatir.compare.comparison import Agreement, Comparison, Difference, FailureBound, SeedGroup
-from chatir.compare.tables.measures import (
+from chatir.compare.measures import (
     NOT_GIVEN,
     Measure,
     interval_decimals,
@@ -75,7 +75,7 @@ def _texts(comparison: Comparison, each: Difference) -> list[str]:
         run_name(comparison, each.a),
         _measured(kind, at_round(each.round)),
         each.retriever or "",
-        str(each.n),
+        f"{each.n:,}",
         *_delta(kind, each),
         percent_level(each.level),
         number(each.effect, 2, sign=True),
@@ -134,10 +134,10 @@ def agreements_table(agreements: Sequence[Agreement]) -> Table:
     rows = []
     for each in agreements:
         decimals = interval_decimals(1, each.exact_low, each.exact_high)
-        row = [each.a, each.b, str(each.questions), number(each.exact, decimals)]
+        row = [each.a, each.b, f"{each.questions:,}", number(each.exact, decimals)]
         row += [
             f"[{number(each.exact_low, decimals)}, {number(each.exact_high, decimals)}]",
-            str(each.yes_no_questions),
+            f"{each.yes_no_questions:,}",
         ]
         row += [number(each.yes_no, 1), number(each.kappa, 2), number(each.words_a, 2), number(each.words_b, 2)]
         rows.append(tuple(Cell(text) for text in row))
@@ -191,7 +191,7 @@ def bounds_table(comparison: Comparison, bounds: Sequence[FailureBound]) -> Tabl
     for each in bounds:
         kind = measure(each.metric, comparison.images)
         row = [run_name(comparison, each.b), run_name(comparison, each.a), _measured(kind, each.retriever)]
-        row += [str(each.targets), str(each.failed_b), str(each.failed_a)]
+        row += [f"{count:,}" for count in (each.targets, each.failed_b, each.failed_a)]
         row += [number(value * kind.scale, kind.decimals, sign=True) for value in (each.low, each.high)]
         rows.append(tuple(Cell(text) for text in row))
     about = "What failed dialogs could change: the difference if each of them had gone as badly or as well as it can."

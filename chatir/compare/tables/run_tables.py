@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chatir.compare.comparison import ComparedRun, Comparison
-from chatir.compare.tables.measures import NOT_GIVEN, Measure, measure
+from chatir.compare.measures import NOT_GIVEN, Measure, measure
 from chatir.compare.tables.table import BEST, DIFFERS, Cell, Column, Mark, Table, at_round, counted, run_name
 
 

@@ -11,7 +11,7 @@ from chatir.compare.tables import tables
 from chatir.compare.tables.table import BEST, Mark, counted
 from chatir.compare.tables.terminal_layout import blocks
 from chatir.console import printable
-from chatir.questions import normalised_question
+from chatir.questions import repeated
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -108,10 +108,9 @@ def _worst(run: ComparedRun, places: Iterable[int]) -> Iterator[str]:
             yield from ("", f"Dialogs of {run.name} with most repeats")
         repeats = counted(int(run.counts.repeats[place]), "repeat")
         yield f"  {_cut(dialog.id)}: {repeats}: {_cut(dialog.caption)}"
-        first: dict[str, int] = {}
-        for at, one in enumerate(dialog.rounds, start=1):
-            earlier = first.setdefault(normalised_question(one.question), at)
-            again = f"(= {earlier}) " if earlier < at else ""
+        numbers = repeated(one.question for one in dialog.rounds)
+        for at, (one, earlier) in enumerate(zip(dialog.rounds, numbers, strict=True), start=1):
+            again = f"(= {earlier}) " if earlier else ""
             yield f"    {at:>2} {again}{_cut(str(one))}"
 
 

@@ -63,7 +63,7 @@ def with_retrieval(comparison: Comparison, **changes: Any) -> Comparison:
 
 def written(comparison: Comparison, path: Path, **options: Any) -> Path:
     """The report's file, without figures and pictures unless told otherwise."""
-    write_report(comparison, path, **{"figures": {}, "images": None, "note": print} | options)
+    write_report(comparison, path, **{"figures": {}, "images": None, "thumbnails": 100, "note": print} | options)
     return path
 
 

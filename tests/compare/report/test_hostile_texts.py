@@ -13,7 +13,7 @@ from compare.report.reports import ranked, written
 
 from chatir import Dialog, Round
 from chatir.compare.comparison import Verdict
-from chatir.compare.runs import Player, Record, Sitting
+from chatir.compare.runs import Player, Ranked, Record, Sitting
 from chatir.simulate.run_file import FailedDialog
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,9 @@ def hostile_comparison():
         config = {text: [text, {text: text}, seed] for text in HOSTILE}
         failed = tuple(FailedDialog(text, 1, "answer", text, text, 2) for text in HOSTILE)
         sitting = Sitting(HOSTILE[0], 1.0, {"git": HOSTILE[1]})
-        record = Record(config, (sitting,), {}, frozenset(HOSTILE), failed, ((CLIP, {}),))
+        record = Record(
+            config, (sitting,), {}, dict.fromkeys(HOSTILE, ""), failed, frozenset(), (Ranked(CLIP, {}, {}),)
+        )
         player = Player(HOSTILE[seed], {HOSTILE[0]: HOSTILE[1]})
         told = replace(
             run.run,

@@ -26,7 +26,14 @@ def compile_(folder, comparison, kind=ONE_COLUMN):
     """The log of pdflatex, which made the document without an error."""
     body = as_latex(comparison)
     source = "\n".join(
-        [kind, r"\usepackage[T1]{fontenc}", r"\usepackage{booktabs,graphicx}", r"\begin{document}", body, r"\end{document}"]
+        [
+            kind,
+            r"\usepackage[T1]{fontenc}",
+            r"\usepackage{booktabs,graphicx}",
+            r"\begin{document}",
+            body,
+            r"\end{document}",
+        ]
     )
     (folder / "paper.tex").write_text(source, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]

@@ -8,8 +8,7 @@ from compare.comparisons import compared, difference, primary, retrieval, side_b
 from compare.full_comparison import HOSTILE, PLAIN, full
 
 from chatir import Dialog, Round
-from chatir.compare.tables import tables
-from chatir.compare.tables.measures import (
+from chatir.compare.measures import (
     MEASURES,
     NOT_GIVEN,
     interval_decimals,
@@ -18,6 +17,7 @@ from chatir.compare.tables.measures import (
     p_value,
     percent_level,
 )
+from chatir.compare.tables import tables
 
 
 def asking(*questions, count=1):

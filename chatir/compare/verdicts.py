@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from chatir.compare.comparison import ComparedRun, Difference, Verdict
+from chatir.compare.measures import interval_decimals, measure, number, p_value, percent_level
 from chatir.compare.runs import Run
 from chatir.compare.statistics.differences import Pair
 from chatir.compare.statistics.sides import Measured, Side
-from chatir.compare.tables.measures import interval_decimals, measure, number, p_value, percent_level
 from chatir.plain_data import brief, unequal
 
 FREE = frozenset({"questioner", "answerer", "seed", "deterministic"})

@@ -100,6 +100,50 @@ def test_hits_are_tested_by_mcnemar_and_decided_where_test_and_interval_agree(tm
     assert not found["repeats_per_dialog"].decided
 
 
+def test_primary_intervals_are_at_the_level_of_holm_s_step(tmp_path: Path) -> None:
+    def ask(dialog: Dialog) -> str:
+        return same_question(dialog) if number(dialog) % 2 else new_question(dialog)
+
+    ranks = [(CLIP, lambda dialog: [50, 40, 30, 20])]
+    files = [
+        made_run(tmp_path, name, targets=40, ask=asked, ranks=ranks)
+        for name, asked in (("A", new_question), ("B", ask))
+    ]
+    found = compare(files).differences
+    tested = next(one for one in found if one.metric == "repeats_per_dialog")
+    described = next(one for one in found if one.metric == "exact_repeats_per_dialog")
+    assert (tested.delta, described.delta) == (1, 1)
+    assert tested.level == pytest.approx(1 - 0.05 / 3)
+    assert (described.level, described.p) == (0.95, None)
+    assert tested.ci_low < described.ci_low < described.ci_high < tested.ci_high
+
+
+def test_hits_of_a_group_are_means_and_tested_as_such(tmp_path: Path) -> None:
+    asks = {"name": "Asks"}
+    ranks = [
+        [(CLIP, lambda dialog, seed=seed: [90, 90, 90, 5 if number(dialog) % (seed + 1) else 90])] for seed in (1, 2)
+    ]
+    files = [made_run(tmp_path, "base", targets=12, ranks=[(CLIP, lambda dialog: [90] * 4)])]
+    files += [
+        made_run(tmp_path, f"X_seed{seed}", targets=12, questioner=asks, seed=seed, ranks=ranks[seed])
+        for seed in (0, 1)
+    ]
+    comparison = compare(files)
+    hits = primary(comparison)["hits@10"]
+    assert (hits.test, hits.corpus) == ("sign-flip", CLIP.corpus)
+    assert hits.delta == pytest.approx((50 + 100 * 8 / 12) / 2)
+    assert "Hits that are means" in comparison.method
+
+
+def test_recall_has_the_effect_of_hits(tmp_path: Path) -> None:
+    files = [
+        made_run(tmp_path, "A", targets=10, ranks=[(CLIP, lambda dialog: [90] * 4)]),
+        made_run(tmp_path, "B", targets=10, ranks=[(CLIP, lambda dialog: [90, 90, 90, 5 if number(dialog) else 90])]),
+    ]
+    (recall,) = (one for one in compare(files).differences if one.metric == "recall@10")
+    assert recall.effect == 0.5
+
+
 def test_whoever_finds_more_and_earlier_is_said_to(tmp_path: Path) -> None:
     files = [
         made_run(tmp_path, "A", targets=20, ranks=[(CLIP, lambda dialog: [60, 50, 40, 30])]),
