@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# An example of a property may take long where two cores are shared.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 # Before torch is imported, here or in a child process: two cores are shared by tests that run at once.
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatir import Dialog, Round
@@ -101,7 +101,6 @@ made_here = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(made_here, max_size=4, unique_by=lambda dialog: dialog.id))
 def test_what_is_written_is_read_back_and_written_again_to_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, dialogs: list[Dialog]
@@ -115,7 +114,6 @@ def test_what_is_written_is_read_back_and_written_again_to_the_same_bytes(
     assert second.read_bytes() == first.read_bytes()
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(images, st.lists(texts, min_size=1), texts, extras), max_size=3, unique_by=lambda item: item[2])
 )

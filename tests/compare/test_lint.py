@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatir.compare.defects import DEFECTS
@@ -145,7 +145,6 @@ WORDS = st.text("abcé犬", min_size=1, max_size=5)
 WELL_FORMED = st.builds(lambda question, answer: Round(f"{question}?", answer), WORDS, WORDS)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, st.lists(WELL_FORMED, min_size=10, max_size=10)), max_size=4))
 def test_what_we_write_has_no_findings(tmp_path_factory, dialogs):
     path = tmp_path_factory.mktemp("lint") / "dialogs.json"
@@ -157,7 +156,6 @@ ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="
 ANY_DIALOG = st.tuples(ANY_TEXT, st.lists(ANY_TEXT | st.text("? \n:", max_size=4), min_size=1, max_size=4))
 
 
-@settings(deadline=None)
 @given(st.lists(ANY_DIALOG, max_size=5), st.lists(ANY_DIALOG, max_size=5))
 def test_counts_stay_within_the_file(tmp_path_factory, dialogs, others):
     folder = tmp_path_factory.mktemp("lint")

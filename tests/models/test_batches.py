@@ -41,7 +41,7 @@ def silent(_: str) -> None:
     pass
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     places=st.lists(st.integers(0, 20), unique=True),
     size=st.integers(1, 12),

@@ -21,7 +21,7 @@ def unit(count: int, d: int = 64, seed: int = 0) -> torch.Tensor:
     return torch.nn.functional.normalize(vectors, dim=1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.floats(allow_nan=False, width=32) | st.floats(-1e-40, 1e-40) | st.floats(-65600, 65600),
     st.sampled_from(list(UNITS)),

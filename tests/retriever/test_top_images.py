@@ -25,7 +25,7 @@ def vectors(count: int, d: int, seed: int) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.randn(count, d, generator=torch.Generator().manual_seed(seed)), dim=1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(0, 10**6),
     st.integers(1, 90),

@@ -546,12 +546,6 @@ def test_any_number_of_runs_is_drawn(count: int) -> None:
     assert set(figures) >= {*NAMES, *CLOUDS} - ({"differences"} if count == 1 else set())
 
 
-@pytest.mark.slow
-def test_a_hundred_runs_are_drawn() -> None:
-    runs = [compared(f"run_{n}", questioner=f"q{n % 9}", seed=n) for n in range(100)]
-    assert set(svg_figures(side_by_side(*runs), "light")) >= {*NAMES, *CLOUDS}
-
-
 @pytest.mark.usefixtures("settings")
 def test_bands_that_would_hide_one_another_are_left_out_and_it_is_said() -> None:
     few, many = (

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -111,7 +111,6 @@ def test_images_are_flipped_independently_of_each_other_and_from_resample_to_res
     assert np.abs((tossed[1:] * tossed[:-1]).mean(axis=0)).max() < 5 / np.sqrt(len(tossed))
 
 
-@settings(deadline=None)
 @given(tables, seeds)
 def test_p_is_a_count_of_resamples_and_the_observed_one(differences: Figures, seed: int) -> None:
     counts = sign_flip_p(differences, 199, seeded(seed)) * 200
@@ -119,19 +118,16 @@ def test_p_is_a_count_of_resamples_and_the_observed_one(differences: Figures, se
     assert ((counts > 0.5) & (counts < 200.5)).all()
 
 
-@settings(deadline=None)
 @given(tables, seeds)
 def test_a_and_b_may_change_places(differences: Figures, seed: int) -> None:
     assert (sign_flip_p(differences, 199, seeded(seed)) == sign_flip_p(-differences, 199, seeded(seed))).all()
 
 
-@settings(deadline=None)
 @given(tables, seeds, st.sampled_from([0.001, 0.1, 3.0, 1e6]))
 def test_the_unit_of_a_difference_is_free(differences: Figures, seed: int, unit: float) -> None:
     assert (sign_flip_p(differences, 199, seeded(seed)) == sign_flip_p(unit * differences, 199, seeded(seed))).all()
 
 
-@settings(deadline=None)
 @given(tables, seeds)
 def test_p_of_a_measure_does_not_depend_on_the_other_measures(differences: Figures, seed: int) -> None:
     alone = [sign_flip_p(column[:, None], 199, seeded(seed))[0] for column in differences.T]
@@ -160,7 +156,6 @@ def test_resampled_means_are_as_scipy_draws_them() -> None:
     assert stats.ks_2samp(ours, theirs).pvalue > 0.001
 
 
-@settings(deadline=None)
 @given(tables, seeds)
 def test_the_same_images_are_drawn_for_all_columns(values: Figures, seed: int) -> None:
     means = resampled_means(np.hstack([values, 2 * values]), 50, seeded(seed))
@@ -168,7 +163,6 @@ def test_the_same_images_are_drawn_for_all_columns(values: Figures, seed: int) -
     assert (means[:, columns:] == 2 * means[:, :columns]).all()
 
 
-@settings(deadline=None)
 @given(tables, seeds)
 def test_a_resampled_mean_lies_within_the_figures(values: Figures, seed: int) -> None:
     means = resampled_means(values, 50, seeded(seed))
@@ -217,7 +211,6 @@ def test_bca_reaches_further_to_the_side_of_the_long_tail() -> None:
     assert mirrored == pytest.approx((-bca[1], -bca[0]))
 
 
-@settings(deadline=None)
 @given(tables, seeds, st.floats(0.5, 0.99))
 def test_each_column_has_the_interval_that_it_has_alone_at_its_own_level(
     values: Figures, seed: int, level: float
@@ -234,7 +227,6 @@ def test_each_column_has_the_interval_that_it_has_alone_at_its_own_level(
         assert np.array(picked) == pytest.approx(np.array(alone), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(tables, seeds, st.floats(0.05, 0.99))
 def test_a_higher_level_has_the_wider_interval(values: Figures, seed: int, level: float) -> None:
     means = resampled_means(values, 99, seeded(seed))
@@ -244,7 +236,6 @@ def test_a_higher_level_has_the_wider_interval(values: Figures, seed: int, level
         assert ((wider_low <= low) & (low <= high) & (high <= wider_high)).all()
 
 
-@settings(deadline=None)
 @given(tables, seeds, st.sampled_from([1 - 1e-15, 0.999999, 1e-9]))
 def test_no_level_is_too_extreme_for_bca(values: Figures, seed: int, level: float) -> None:
     means = resampled_means(values, 20, seeded(seed))
@@ -316,7 +307,6 @@ def test_a_band_holds_the_level_s_share_of_whole_resampled_curves(
     assert ((low < values.mean(axis=0)) & (values.mean(axis=0) < high)).all()
 
 
-@settings(deadline=None)
 @given(tables, seeds)
 def test_a_further_round_never_narrows_a_band(values: Figures, seed: int) -> None:
     means = resampled_means(values, 60, seeded(seed))
@@ -326,7 +316,6 @@ def test_a_further_round_never_narrows_a_band(values: Figures, seed: int) -> Non
     assert (wider_high[:-1] >= high - 1e-9).all()
 
 
-@settings(deadline=None)
 @given(tables, seeds)
 def test_rounds_without_spread_are_points_and_do_not_count(values: Figures, seed: int) -> None:
     columns = values.shape[1]
@@ -340,7 +329,6 @@ def test_rounds_without_spread_are_points_and_do_not_count(values: Figures, seed
     assert (low[columns:] == high[columns:]).all()
 
 
-@settings(deadline=None)
 @given(tables, seeds)
 def test_a_band_grows_with_its_level_and_moves_with_its_unit(values: Figures, seed: int) -> None:
     means = resampled_means(values, 60, seeded(seed))
@@ -404,7 +392,6 @@ def test_a_table_without_measures_has_no_results() -> None:
     assert max_t_band(nothing, means, 0.95)[0].shape == (0,)
 
 
-@settings(deadline=None)
 @given(tables, seeds)
 def test_the_figures_given_are_left_as_they_were(values: Figures, seed: int) -> None:
     before = values.copy()

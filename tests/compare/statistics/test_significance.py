@@ -26,7 +26,6 @@ families = st.lists(st.integers(1, 400).map(lambda count: count / 2_000), max_si
 # McNemar's test
 
 
-@settings(deadline=None)
 @given(counts, counts)
 @example(0, 2_000)
 @example(7, 7)
@@ -39,7 +38,6 @@ def test_mcnemar_s_p_is_that_of_scipy_and_statsmodels(lost: int, won: int) -> No
     assert p == pytest.approx(mcnemar([[5, lost], [won, 5]], exact=True).pvalue, rel=1e-9, abs=1e-200)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_s_p_is_twice_the_smaller_tail(lost: int, won: int) -> None:
     discordant = lost + won
@@ -47,7 +45,6 @@ def test_mcnemar_s_p_is_twice_the_smaller_tail(lost: int, won: int) -> None:
     assert exact_mcnemar(lost, won) == pytest.approx(float(min(Fraction(1), 2 * tail)), rel=1e-12)
 
 
-@settings(deadline=None)
 @given(counts, counts)
 def test_mcnemar_s_test_has_two_equal_sides(lost: int, won: int) -> None:
     assert exact_mcnemar(lost, won) == exact_mcnemar(won, lost)
@@ -75,7 +72,7 @@ def holm_by_hand(family: list[float], alpha: float) -> list[bool]:
     return rejected
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(families)
 def test_adjusted_p_s_are_statsmodels(family: list[float]) -> None:
     adjusted, _ = holm(family)
@@ -83,14 +80,12 @@ def test_adjusted_p_s_are_statsmodels(family: list[float]) -> None:
     assert adjusted == pytest.approx(np.array(expected))
 
 
-@settings(deadline=None)
 @given(families, st.sampled_from([0.01, 0.0501, 0.2]))
 def test_what_the_procedure_rejects_has_an_adjusted_p_of_at_most_alpha(family: list[float], alpha: float) -> None:
     adjusted, _ = holm(family, alpha)
     assert (adjusted <= alpha).tolist() == holm_by_hand(family, alpha)
 
 
-@settings(deadline=None)
 @given(families, st.sampled_from([0.01, 0.0501, 0.2]))
 def test_an_interval_at_its_level_says_what_the_procedure_says(family: list[float], alpha: float) -> None:
     adjusted, level = holm(family, alpha)
@@ -99,7 +94,6 @@ def test_an_interval_at_its_level_says_what_the_procedure_says(family: list[floa
     assert leaves_zero_out.tolist() == (adjusted <= alpha).tolist()
 
 
-@settings(deadline=None)
 @given(families, st.sampled_from([0.01, 0.05, 0.2]))
 def test_no_level_is_below_that_of_one_test_or_above_bonferroni_s(family: list[float], alpha: float) -> None:
     _, level = holm(family, alpha)
@@ -124,7 +118,6 @@ def test_where_nothing_is_rejected_all_have_bonferroni_s_level() -> None:
     assert level == pytest.approx([1 - 0.05 / 3] * 3)
 
 
-@settings(deadline=None)
 @given(families, st.randoms())
 def test_the_order_of_hypotheses_is_free(family: list[float], random: object) -> None:
     order = list(range(len(family)))
@@ -135,7 +128,6 @@ def test_the_order_of_hypotheses_is_free(family: list[float], random: object) ->
     assert moved_level.tolist() == level[order].tolist()
 
 
-@settings(deadline=None)
 @given(families)
 def test_equal_p_s_have_equal_results(family: list[float]) -> None:
     adjusted, level = holm(family + family)
@@ -155,7 +147,6 @@ def test_an_empty_family_has_no_results() -> None:
 # resamples
 
 
-@settings(deadline=None)
 @given(st.integers(0, 500), st.integers(1, 20_000))
 def test_every_family_can_reach_half_the_level_of_1_percent(family: int, least: int) -> None:
     resamples = resamples_needed(family, least)
@@ -190,7 +181,6 @@ def test_differences_that_only_rounding_tells_apart_have_no_standardised_mean() 
     assert standardised_mean(differences) is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-50, 50), min_size=2), st.sampled_from([0.01, 3.0, 1e5]))
 def test_the_unit_of_the_differences_is_free(differences: list[int], unit: float) -> None:
     in_units = standardised_mean([unit * difference for difference in differences])

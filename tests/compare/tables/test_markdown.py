@@ -129,7 +129,7 @@ def test_no_address_becomes_a_link(link):
     assert f"{link} (baseline)" in lines_of(read(side_by_side(compared(link))), "td_open")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
 def test_any_text_is_read_as_it_stands(name, sentence):
     made = side_by_side(compared(name), compared("B"))
