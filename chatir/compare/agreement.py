@@ -45,19 +45,23 @@ def agreement(
     """
     if [dialog.image for dialog in a] != [dialog.image for dialog in b]:
         raise ValueError(f"the dialogs of {a_name} and {b_name} are not about the same images in the same order")
-    pairs = [shared for one, other in zip(a, b, strict=True) if (shared := list(_shared_answers(one, other)))]
+    both = zip(a, b, strict=True)
+    pairs = [(one.image, shared) for one, other in both if (shared := list(_shared_answers(one, other)))]
     if not pairs:
         return None
-    counts = np.array([(sum(map(_same, some)), len(some)) for some in pairs])
-    same, asked = counts.sum(axis=0)
+    by_image: dict[str, list[int]] = {}
+    for image, some in pairs:
+        same, asked = by_image.setdefault(image, [0, 0])
+        by_image[image] = [same + sum(map(_same, some)), asked + len(some)]
+    counts = np.array(list(by_image.values()))
     low, high = _interval(counts, rng, resamples)
-    spoken = [pair for some in pairs for pair in some]
+    spoken = [pair for _, some in pairs for pair in some]
     decided = [(one, other) for one, other in map(_yes_no, spoken) if one is not None and other is not None]
     return Agreement(
         a=a_name,
         b=b_name,
         questions=len(spoken),
-        exact=100 * float(same / asked),
+        exact=100 * float(counts[:, 0].sum() / counts[:, 1].sum()),
         exact_low=low,
         exact_high=high,
         yes_no_questions=len(decided),
@@ -126,5 +130,5 @@ def _interval(shared: NDArray[np.int64], rng: np.random.Generator, resamples: in
     if len(shared) == 1:
         return 0.0, 100.0
     same, asked = resampled_means(shared, resamples, rng).T
-    low, high = percentile_interval(100 * same / asked, 0.95)
+    low, high = percentile_interval(100 * (same / asked), 0.95)
     return float(low), float(high)

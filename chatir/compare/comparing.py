@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +15,7 @@ from chatir.compare.comparison import Agreement, ComparedRun, Comparison
 from chatir.compare.dialog_counts import Counts, defects, dialog_counts, language, repetition
 from chatir.compare.method import method
 from chatir.compare.near_duplicates import near_duplicates as count_near_duplicates
+from chatir.compare.rank_measures import image_weights
 from chatir.compare.retrieval import BAND_RESAMPLES, Retrieval, retrievals
 from chatir.compare.runs import Run, read_runs
 from chatir.compare.statistics.differences import (
@@ -93,13 +95,13 @@ def compare(
 def _compared(
     run: Run, dialogs: tuple[Dialog, ...], retrieval: Mapping[str, Retrieval], near: Counts | None
 ) -> ComparedRun:
-    counts = dialog_counts(dialogs, near)
+    counts, weights = dialog_counts(dialogs, near), image_weights([dialog.image for dialog in dialogs])
     return ComparedRun(
         run=run,
         dialogs=dialogs,
         counts=counts,
-        repetition=repetition(counts),
-        language=language(counts),
+        repetition=repetition(counts, weights),
+        language=language(counts, weights),
         defects=defects(dialogs),
         retrieval=retrieval,
     )
@@ -121,9 +123,7 @@ def _tell_of_lengths_and_failures(runs: Sequence[ComparedRun], note: Callable[[s
     """Tell of what makes rows less alike than they look: dialogs of several lengths, and those that failed."""
     if any((run.counts.rounds != runs[0].counts.rounds).any() for run in runs):
         lengths = ", ".join(f"{printable(run.name)} {run.counts.rounds.mean():.2f}" for run in runs)
-        note(
-            f"dialogs have several lengths ({lengths} rounds on average): texts of such runs are counted, not compared"
-        )
+        note(f"dialogs have several lengths ({lengths} rounds on average): such runs' questions are not compared")
     for run in runs:
         if run.run.record and (failed := len(run.run.record.failed)):
             note(f"{printable(run.name)}: {failed:,} of its {len(run.run.record.digests):,} dialogs failed")
@@ -134,10 +134,14 @@ def _side(sides: Sequence[Side], name: str | None) -> Side:
     if name is None:
         return sides[0]
     named = [side for side in sides if name == side.name or name in [run.name for run in side.runs]]
-    named = named or [side for side in sides if any(Path(name) == run.run.file for run in side.runs)]
-    if named:
+    files = {os.path.realpath(run.run.file): side for side in sides for run in side.runs}
+    if not named and (side := files.get(os.path.realpath(name))):
+        return side
+    if not named:
+        named = [side for side in sides for run in side.runs if name == run.run.file.name]
+    if len(named) == 1:
         return named[0]
-    names = ", ".join(repr(side.name) for side in sides)
+    names = ", ".join(repr(run.name) for side in sides for run in side.runs)
     raise InputError(f"baseline {name!r}: is none of the runs; they are {names}")
 
 

@@ -41,6 +41,7 @@ def _run(run: ComparedRun) -> dict[str, Any]:
         "sha256": run.run.sha256,
         "dialogs": len(run.run.dialogs),
         "failed_dialogs": len(run.run.record.failed) if run.run.record and not run.run.record.imported else None,
+        "missing_dialogs": len(run.run.record.lost) if run.run.record and not run.run.record.imported else None,
         "rounds": run.run.rounds,
         "questioner": _player(run.run.questioner),
         "answerer": _player(run.run.answerer),

@@ -65,32 +65,45 @@ def _distinct_tokens(texts: Iterable[str]) -> int:
     return len({token for text in texts for token in normalised_question(text).split()})
 
 
-def repetition(counts: DialogCounts) -> dict[str, float | None]:
+def repetition(counts: DialogCounts, weights: Figures | None = None) -> dict[str, float | None]:
     """How a run repeats itself: means over dialogs; `dialogs_with_repeats` is a share.
 
-    `onset_round` is the mean round of the first repeat over the dialogs that have one, None where none has.
+    `onset_round` is the mean round of the first repeat over the dialogs that have one, None where none has. weights:
+    what each dialog counts, all alike unless given.
     """
     repeated = counts.repeats > 0
+
+    def mean(figures: Counts | NDArray[np.bool_]) -> float:
+        return float(np.average(figures, weights=weights))
+
+    onset = counts.onset[repeated], None if weights is None else weights[repeated]
     told: dict[str, float | None] = {
-        "repeats_per_dialog": float(counts.repeats.mean()),
-        "exact_repeats_per_dialog": float(counts.exact_repeats.mean()),
-        "dialogs_with_repeats": float(repeated.mean()),
-        "unique_questions_per_dialog": float((counts.rounds - counts.repeats).mean()),
-        "onset_round": float(counts.onset[repeated].mean()) if repeated.any() else None,
+        "repeats_per_dialog": mean(counts.repeats),
+        "exact_repeats_per_dialog": mean(counts.exact_repeats),
+        "dialogs_with_repeats": mean(repeated),
+        "unique_questions_per_dialog": mean(counts.rounds - counts.repeats),
+        "onset_round": float(np.average(onset[0], weights=onset[1])) if repeated.any() else None,
     }
     if counts.near_duplicates is not None:
-        told["near_duplicates_per_dialog"] = float(counts.near_duplicates.mean())
+        told["near_duplicates_per_dialog"] = mean(counts.near_duplicates)
     return told
 
 
-def language(counts: DialogCounts) -> dict[str, float | None]:
-    """What a run's texts are like: distinct tokens, means over dialogs; words, means over rounds (None without one)."""
-    rounds = int(counts.rounds.sum())
+def language(counts: DialogCounts, weights: Figures | None = None) -> dict[str, float | None]:
+    """What a run's texts are like: distinct tokens, means over dialogs; words, means over rounds (None without one).
+
+    weights: what each dialog counts, all alike unless given.
+    """
+
+    def mean(figures: Counts) -> float:
+        return float(np.average(figures, weights=weights))
+
+    rounds = mean(counts.rounds)
     return {
-        "unique_question_tokens_per_dialog": float(counts.unique_question_tokens.mean()),
-        "unique_answer_tokens_per_dialog": float(counts.unique_answer_tokens.mean()),
-        "words_per_question": float(counts.question_words.sum() / rounds) if rounds else None,
-        "words_per_answer": float(counts.answer_words.sum() / rounds) if rounds else None,
+        "unique_question_tokens_per_dialog": mean(counts.unique_question_tokens),
+        "unique_answer_tokens_per_dialog": mean(counts.unique_answer_tokens),
+        "words_per_question": mean(counts.question_words) / rounds if rounds else None,
+        "words_per_answer": mean(counts.answer_words) / rounds if rounds else None,
     }
 
 

@@ -19,7 +19,7 @@ def method(sides: Sequence[Side], primary: Sequence[Difference], images: int, ra
 def _sentences(sides: Sequence[Side], primary: Sequence[Difference], images: int, ranked: bool) -> Iterator[str]:
     yield f"All figures are over the same {images:,} images, which are known by their paths."
     if primary:
-        yield from _tests(sides, primary, ranked)
+        yield from _tests(primary, ranked)
     if ranked:
         yield (
             f"Curves stand in simultaneous bands (max-T, {BAND_RESAMPLES:,} bootstraps; ATR and MRR on logarithms). "
@@ -29,22 +29,27 @@ def _sentences(sides: Sequence[Side], primary: Sequence[Difference], images: int
     yield _generation_noise(sides)
 
 
-def _of_means(sides: Sequence[Side], ranked: bool) -> str:
-    """Where hits are means over seeds, or over the dialogs of an image, they are treated as BRI is."""
-    several = any(len(side.runs) > 1 for side in sides) or sides[0].several_dialogs_an_image
-    return " Hits that are means, over seeds or an image's dialogs, are tested as BRI is." if ranked and several else ""
-
-
-def _tests(sides: Sequence[Side], primary: Sequence[Difference], ranked: bool) -> Iterator[str]:
-    found = f"Hits@{PRIMARY_K} at the last round (exact McNemar test), BRI and " if ranked else ""
+def _tested(primary: Sequence[Difference]) -> str:
+    """What is tested and by what, as far as it is."""
     flips = f"paired sign-flip permutation test, {resamples_needed(len(primary)):,} resamples, p = (b + 1) / (B + 1)"
+    by = {"mcnemar": "exact McNemar test", "sign-flip": flips}
+    names = {f"hits@{PRIMARY_K}": f"Hits@{PRIMARY_K} at the last round", "bri": "BRI", "repeats_per_dialog": "repeats"}
+    found = []
+    for test, words in by.items():
+        metrics = {one.metric for one in primary if one.test == test}
+        if metrics:
+            found.append(f"{', '.join(name for metric, name in names.items() if metric in metrics)} ({words})")
+    return " and ".join(found)
+
+
+def _tests(primary: Sequence[Difference], ranked: bool) -> Iterator[str]:
     tests = f"{len(primary)} tests" if len(primary) > 1 else "this one test"
     yield (
-        f"Tested are {found}repeats per dialog ({flips}); p is two-sided and adjusted by Holm over {tests}. Intervals "
+        f"Tested: {_tested(primary)}; p is two-sided and adjusted by Holm over {tests}. Intervals "
         "of these are paired percentile bootstraps over images, at the level at which Holm's procedure decided; "
         "they hold 0 where the test does not reject. A difference counts where the adjusted p is at most "
-        f"{ALPHA} and the interval leaves 0 out. Effects are Cohen's "
-        f"g for hits, else mean over standard deviation of the differences.{_of_means(sides, ranked)}"
+        f"{ALPHA} and the interval leaves 0 out. Effects are Cohen's g where McNemar's test is made, else mean over "
+        "standard deviation of the differences."
     )
     ranks = "; BCa for ATR, whose logarithm is told too" if ranked else ""
     yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,12 @@ def per_image(values: Figures, images: Sequence[str]) -> Figures:
     np.add.at(sums, of_dialogs, values)
     counts = np.bincount(of_dialogs).reshape(-1, *[1] * (values.ndim - 1))
     return np.asarray(sums / counts)
+
+
+def image_weights(images: Sequence[str]) -> Figures | None:
+    """What each dialog counts in a mean over images [dialogs]; None where each image has one dialog."""
+    counts = Counter(images)
+    return None if len(counts) == len(images) else np.array([1 / counts[image] for image in images])
 
 
 def hits(ranks: Ranks, k: int) -> Figures:

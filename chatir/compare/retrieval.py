@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chatir.compare.rank_measures import hits, own_ranks, per_image, recall
+from chatir.compare.rank_measures import best_log_rank_integrals, hits, image_weights, own_ranks, per_image, recall
 from chatir.compare.ranking_labels import ranking_labels
 from chatir.compare.runs import Run
 from chatir.compare.statistics.resampling import log_band, max_t_band, resampled_means
 from chatir.console import printable
 from chatir.dialog import Dialog
-from chatir.retriever.metrics import Figures, Ranks, best_log_rank_integral, truncated_share
+from chatir.retriever.metrics import Figures, Ranks, truncated_share
 from chatir.simulate.run_ranks import DialogRanks, Ranking, rank_table
 
 BAND_RESAMPLES = 2_000
@@ -114,14 +114,14 @@ def _retrieval(
     ks: Sequence[int],
     seed: int,
 ) -> Retrieval:
-    ranks = rank_table(found, rounds)
+    ranks, images = rank_table(found, rounds), [dialog.image for dialog in dialogs]
     measured = {f"hits@{k}": hits(ranks, k) for k in ks} | {f"recall@{k}": recall(ranks, k) for k in ks}
     measured |= {"atr": own_ranks(ranks), "mrr": 1 / own_ranks(ranks)}
     return Retrieval(
         ranking=ranking,
         ranks=ranks,
-        curves=_curves(measured, [dialog.image for dialog in dialogs], ranking.images, seed),
-        bri=best_log_rank_integral(ranks),
+        curves=_curves(measured, images, ranking.images, seed),
+        bri=float(np.average(best_log_rank_integrals(ranks), weights=image_weights(images))),
         truncated=truncated_share(ranks, [one.truncated for one in found]),
         top=tuple(one.top[: rounds + 1] for one in found if one.top) if all(one.top for one in found) else None,
     )

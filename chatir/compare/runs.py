@@ -48,14 +48,15 @@ class Record:
     """What a run file tells beside the dialogs.
 
     config: everything that fixes the result. digests: of all its targets, by id: what a target is, with what people
-    said about it. failed: those whose dialogs failed; lost: ids of those whose dialogs ended, but are not in the
-    dialogue file, which is older. rankings: one for each retriever and corpus.
+    said about it; images: theirs. failed: those whose dialogs failed; lost: ids of those whose dialogs ended, but are
+    not in the dialogue file, which is older. rankings: one for each retriever and corpus.
     """
 
     config: Mapping[str, Any]
     sittings: tuple[Sitting, ...]
     totals: Mapping[Role, RoleTotals]
     digests: Mapping[str, str]
+    images: Mapping[str, str]
     failed: tuple[FailedDialog, ...]
     lost: frozenset[str]
     rankings: tuple[Ranked, ...]
@@ -183,7 +184,7 @@ def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[
             )
             return None
         ranks, targets, there = RunRanks(run), run.targets(), {dialog.id for dialog in dialogs}
-        lost = frozenset(id_ for id_, state, _ in targets if state in ("done", "stopped") and id_ not in there)
+        lost = frozenset(id_ for id_, _, state, _ in targets if state in ("done", "stopped") and id_ not in there)
         if lost:
             note(
                 f"{path}: is older than its run, which has {len(lost):,} dialogs more; 'chatir simulate' writes it anew"
@@ -192,7 +193,8 @@ def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[
             config=config,
             sittings=tuple(Sitting(*row) for row in run.sittings()),
             totals={"question": run.totals("question"), "answer": run.totals("answer")},
-            digests={id_: digest for id_, _, digest in targets},
+            digests={id_: digest for id_, _, _, digest in targets},
+            images={id_: image for id_, image, _, _ in targets},
             failed=tuple(run.failed()),
             lost=lost,
             rankings=tuple(

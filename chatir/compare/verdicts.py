@@ -32,6 +32,11 @@ def verdict(pair: Pair, differences: Sequence[Difference]) -> Verdict:
     differs = tuple(what_differs(a, b))
     decided = [_finding(one, a, b) for one in own if one.decided]
     undecided = [_undecided(one) for one in own if not one.decided]
+    if not own:
+        untested = (
+            f"Nothing is tested between {b.name} and {a.name}: their dialogs have other lengths or no rounds, and"
+        )
+        return Verdict(a.name, b.name, "runs", differs, f"{untested} no retriever ranked both.")
     sentences = []
     if decided:
         sentences.append(f"{b.name} {'; it '.join(decided)}.")

@@ -208,9 +208,9 @@ class RunFile:
         """Dialogs by state."""
         return dict(self.rows("SELECT state, count(*) FROM dialogs GROUP BY state"))
 
-    def targets(self) -> list[tuple[str, State, str]]:
-        """Id, state and digest of every dialog, in target order."""
-        return list(self.rows("SELECT id, state, digest FROM dialogs ORDER BY position"))
+    def targets(self) -> list[tuple[str, str, State, str]]:
+        """Id, image, state and digest of every dialog, in target order."""
+        return list(self.rows("SELECT id, image, state, digest FROM dialogs ORDER BY position"))
 
     def ended_well(self) -> int:
         """Dialogs that ended well, to their last round or by the observer."""

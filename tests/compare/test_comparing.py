@@ -166,6 +166,7 @@ def test_the_baseline_is_the_first_file_unless_another_is_named(tmp_path: Path) 
     files = [made_run(tmp_path, name) for name in "ABC"]
     assert {(one.a, one.b) for one in compare(files).differences} == {("A", "B"), ("A", "C")}
     assert {(one.a, one.b) for one in compare(files, baseline="B").differences} == {("B", "A"), ("B", "C")}
+    assert compare(files, baseline="C.json").baseline == compare(files, baseline=str(files[2])).baseline == "C"
     with pytest.raises(InputError, match="'D': is none of the runs; they are 'A', 'B', 'C'"):
         compare(files, baseline="D")
 

@@ -345,7 +345,7 @@ def test_every_dialog_and_every_sitting_is_told(tmp_path: Path) -> None:
     for count in (2, 3):
         simulate(targets(count), Asking(script), Answering(), out=tmp_path / "x.json", rounds=1)
     with RunFile.reading(tmp_path / "x.run") as run:
-        assert [id_ for id_, _, _ in run.targets()] == [target.id for target in targets(3)]
+        assert [id_ for id_, *_ in run.targets()] == [target.id for target in targets(3)]
         sittings = run.sittings()
         assert sum(seconds for _, seconds, _ in sittings) == pytest.approx(run.seconds())
     assert [ran_on.keys() for _, _, ran_on in sittings] == 2 * [provenance().keys()]

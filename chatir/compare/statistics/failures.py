@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chatir.compare.comparison import Difference, FailureBound
-from chatir.compare.rank_measures import best_log_rank_integrals, hits
+from chatir.compare.rank_measures import best_log_rank_integrals, hits, per_image
 from chatir.compare.runs import Run
 from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES, Pair, same_lengths, shared_labels
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means, sign_flip_p
@@ -22,11 +22,15 @@ from chatir.simulate.run_ranks import Ranking, rank_table
 
 @dataclass(frozen=True, eq=False)
 class FailedPair:
-    """A pair of which some dialogs failed, and the targets that all runs of both sides had, failed or not."""
+    """A pair of which some dialogs failed, and the targets that all runs of both sides had, failed or not.
+
+    images: those of the targets, in their order.
+    """
 
     a: Side
     b: Side
     targets: tuple[str, ...]
+    images: tuple[str, ...]
 
     def failed(self, side: Side) -> Figures:
         """The share of the side's runs in which each target failed [targets]."""
@@ -37,10 +41,17 @@ class FailedPair:
 def failed_pairs(pairs: Sequence[Pair]) -> Iterator[FailedPair]:
     """The pairs that failures matter to."""
     for a, b in pairs:
-        had = [{dialog.id for dialog in run.run.dialogs} | _gone(run.run) for run in (*a.runs, *b.runs)]
-        found = FailedPair(a, b, tuple(sorted(set.intersection(*had))))
+        had = [_images(run.run) for run in (*a.runs, *b.runs)]
+        targets = sorted(set.intersection(*(set(images) for images in had)))
+        found = FailedPair(a, b, tuple(targets), tuple(had[0][target] for target in targets))
         if found.failed(a).any() or found.failed(b).any():
             yield found
+
+
+def _images(run: Run) -> dict[str, str]:
+    """The images of a run's targets, by id, failed ones too."""
+    images = {dialog.id: dialog.image for dialog in run.dialogs}
+    return images | {id_: run.record.images[id_] for id_ in run.record.gone} if run.record else images
 
 
 def _gone(run: Run) -> frozenset[str]:
@@ -50,10 +61,10 @@ def _gone(run: Run) -> frozenset[str]:
 def failure_differences(pairs: Sequence[Pair], seed: int) -> Iterator[Difference]:
     """The share of failed dialogs of both sides, in percent of the targets that both had."""
     for found in failed_pairs(pairs):
-        delta = 100 * (found.failed(found.b) - found.failed(found.a))
+        delta = 100 * per_image(found.failed(found.b) - found.failed(found.a), found.images)
         means = resampled_means(delta[:, np.newaxis], DESCRIPTIVE_RESAMPLES, np.random.default_rng([seed, 6]))
         low, high = percentile_interval(means[:, 0], 1 - ALPHA)
-        single = len(found.a.runs) == len(found.b.runs) == 1
+        single = len(found.a.runs) == len(found.b.runs) == 1 and len(delta) == len(found.targets)
         counts = int((delta < 0).sum()), int((delta > 0).sum())
         flips = sign_flip_p(delta[:, np.newaxis], DESCRIPTIVE_RESAMPLES, np.random.default_rng([seed, 7]))
         yield Difference(
@@ -63,7 +74,7 @@ def failure_differences(pairs: Sequence[Pair], seed: int) -> Iterator[Difference
             retriever=None,
             corpus=None,
             round=None,
-            n=len(found.targets),
+            n=len(delta),
             delta=float(delta.mean()),
             effect=cohens_g(*counts) if single else standardised_mean(delta),
             ci_low=float(low),
@@ -82,7 +93,9 @@ def failure_bounds(pairs: Sequence[Pair], rounds: int) -> Iterator[FailureBound]
     """
     for found in failed_pairs(pairs):
         if same_lengths(found.a, found.b):
-            yield from _bound(found, Measured("repeats_per_dialog"), lambda run: _repeats(run, rounds), rounds - 1)
+            yield from _bound(
+                found, Measured("repeats_per_dialog"), lambda run: _repeats(run, rounds), max(rounds - 1, 0)
+            )
         for label in shared_labels(found.a, found.b) if rounds else []:
             ranking = found.a.runs[0].retrieval[label].ranking
 
@@ -122,15 +135,11 @@ def _bound(
         return
 
     def mean(side: Sequence[tuple[Run, Mapping[str, float]]], otherwise: float) -> float:
-        return float(
-            np.mean(
-                [
-                    otherwise if target in _gone(run) else values[target]
-                    for run, values in side
-                    for target in found.targets
-                ]
-            )
-        )
+        of_targets = [
+            np.mean([otherwise if target in _gone(run) else values[target] for run, values in side])
+            for target in found.targets
+        ]
+        return float(per_image(np.array(of_targets), found.images).mean())
 
     a, b = known
     yield FailureBound(

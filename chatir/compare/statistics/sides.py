@@ -127,7 +127,7 @@ def seed_group(side: Side, rounds: int) -> SeedGroup:
 
 
 def _spread(side: Side, measured: Measured) -> Spread:
-    means = [of_dialogs(run, measured).mean() for run in side.runs]
+    means = [Side(run.name, (run,))[measured].mean() for run in side.runs]
     values = side[measured]
     return Spread(
         metric=measured.metric,

@@ -194,7 +194,10 @@ def bounds_table(comparison: Comparison, bounds: Sequence[FailureBound]) -> Tabl
         row += [f"{count:,}" for count in (each.targets, each.failed_b, each.failed_a)]
         row += [number(value * kind.scale, kind.decimals, sign=True) for value in (each.low, each.high)]
         rows.append(tuple(Cell(text) for text in row))
-    about = "What failed dialogs could change: the difference if each of them had gone as badly or as well as it can."
+    about = (
+        "What dialogs that failed, or that the file lacks, could change: the difference over all targets that both "
+        "runs had, if each of them had gone as badly or as well as it can."
+    )
     return Table("failed", "Failed dialogs", about, columns, tuple(rows), ())
 
 

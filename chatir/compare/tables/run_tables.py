@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.measures import NOT_GIVEN, Measure, measure
@@ -26,6 +26,9 @@ def repetition_table(comparison: Comparison) -> Table:
     columns = [
         _Figures(measure(key, comparison.images), [r.repetition.get(key) for r in comparison.runs]) for key in keys
     ]
+    rounds = [run.counts.rounds for run in comparison.runs]
+    if any((other != rounds[0]).any() for other in rounds):  # who asks less repeats less: nobody is best
+        columns = [replace(column, measure=replace(column.measure, better=None)) for column in columns]
     about = (
         f"{_extent(comparison)} A question repeats an earlier one of its dialog if the two are the same once case, "
         "punctuation, white space and leaked labels are taken away; an exact repeat is the same as it stands."

@@ -50,9 +50,8 @@ def hostile_comparison():
         config = {text: [text, {text: text}, seed] for text in HOSTILE}
         failed = tuple(FailedDialog(text, 1, "answer", text, text, 2) for text in HOSTILE)
         sitting = Sitting(HOSTILE[0], 1.0, {"git": HOSTILE[1]})
-        record = Record(
-            config, (sitting,), {}, dict.fromkeys(HOSTILE, ""), failed, frozenset(), (Ranked(CLIP, {}, {}),)
-        )
+        targets = dict.fromkeys(HOSTILE, "")
+        record = Record(config, (sitting,), {}, targets, targets, failed, frozenset(), (Ranked(CLIP, {}, {}),))
         player = Player(HOSTILE[seed], {HOSTILE[0]: HOSTILE[1]})
         told = replace(
             run.run,
