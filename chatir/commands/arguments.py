@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +14,8 @@ from chatir.errors import InputError
 
 if TYPE_CHECKING:
     from chatir.simulate.targets import Targets
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
 SHOWN_FAILURES = 10
@@ -36,6 +38,33 @@ def cutoffs(context: click.Context, parameter: click.Parameter, value: str) -> l
     if min(ks) < 1 or len(set(ks)) < len(ks):
         raise click.BadParameter(f"{value!r} must be ranks of at least 1 with commas between them, each once")
     return ks
+
+
+def format_option(command: str, *forms: str) -> Callable[[Command], Command]:
+    """The option `--format` of a command: what it prints, the first of `forms` unless told otherwise."""
+    return click.option(
+        "--format",
+        "form",
+        envvar=f"CHATIR_{command}_FORMAT",
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help="What to print.",
+    )
+
+
+def cutoff_option(command: str, default: str, more: str = "") -> Callable[[Command], Command]:
+    """The option `--k` of a command. more: what its help says after the rest."""
+    return click.option(
+        "--k",
+        "ks",
+        envvar=f"CHATIR_{command}_K",
+        default=default,
+        show_default=True,
+        metavar="K[,K...]",
+        callback=cutoffs,
+        help=f"Ranks that count as a hit{more}.",
+    )
 
 
 def check_folder(images: Path | None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatir.commands.arguments import FILE, check_folder, cutoffs
+from chatir.commands.arguments import FILE, check_folder, cutoff_option, format_option
 from chatir.console import note, say, shown_progress
 from chatir.errors import InputError
 
@@ -27,16 +27,7 @@ if TYPE_CHECKING:
     "file]",
 )
 @click.option("--all-pairs", is_flag=True, help="Test every pair of runs, not only those with the baseline.")
-@click.option(
-    "--k",
-    "ks",
-    envvar="CHATIR_COMPARE_K",
-    default="1,5,10",
-    show_default=True,
-    metavar="K[,K...]",
-    callback=cutoffs,
-    help="Ranks that count as a hit; 10, which verdicts are about, is always among them.",
-)
+@cutoff_option("COMPARE", "1,5,10", more="; 10, which verdicts are about, is always among them")
 @click.option(
     "--near-duplicates",
     type=click.FloatRange(0, 1, min_open=True),
@@ -52,15 +43,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Show the N dialogs of each run that repeat most.",
 )
-@click.option(
-    "--format",
-    "form",
-    envvar="CHATIR_COMPARE_FORMAT",
-    type=click.Choice(["table", "json", "csv", "markdown", "latex"]),
-    default="table",
-    show_default=True,
-    help="What to print.",
-)
+@format_option("COMPARE", "table", "json", "csv", "markdown", "latex")
 @click.option("--figures", type=FILE, metavar="DIR", help="Folder to draw figures into, each as PDF, SVG and PNG.")
 @click.option("--report", type=FILE, metavar="FILE.html", help="Page to write, with everything, for a browser.")
 @click.option(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from chatir.commands.arguments import FILE
+from chatir.commands.arguments import FILE, format_option
 from chatir.console import say
 
 
@@ -23,15 +23,7 @@ from chatir.console import say
     metavar="N",
     help="Rounds that a dialog should have.",
 )
-@click.option(
-    "--format",
-    "form",
-    envvar="CHATIR_LINT_FORMAT",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to print.",
-)
+@format_option("LINT", "table", "json")
 def lint(files: tuple[Path, ...], reference: Path | None, rounds: int, form: str) -> None:
     """Count the defects of dialogue files.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from chatir.commands.arguments import FILE, check_folder, cutoffs
+from chatir.commands.arguments import FILE, check_folder, cutoff_option, format_option
 from chatir.commands.searching import Search, search_options
 from chatir.console import say
 from chatir.errors import InputError
@@ -25,25 +25,8 @@ from chatir.errors import InputError
     metavar="FILE",
     help="Where to keep the ranks, a file or a folder, if not beside the dialogue file.",
 )
-@click.option(
-    "--k",
-    "ks",
-    envvar="CHATIR_SCORE_K",
-    default="10",
-    show_default=True,
-    metavar="K[,K...]",
-    callback=cutoffs,
-    help="Ranks that count as a hit.",
-)
-@click.option(
-    "--format",
-    "form",
-    envvar="CHATIR_SCORE_FORMAT",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="What to print.",
-)
+@cutoff_option("SCORE", "10")
+@format_option("SCORE", "table", "json")
 def score(
     files: tuple[Path, ...],
     retriever: str,

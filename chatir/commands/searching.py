@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from chatir.commands.arguments import FILE
+from chatir.commands.arguments import FILE, Command
 from chatir.console import note, shown_progress
 from chatir.errors import InterruptedRunError
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from chatir.retriever.retriever import Retriever
     from chatir.retriever.score import ScoredFile
     from chatir.retriever.stop_on_hit import StopOnHit
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def search_options(*, required: bool) -> Callable[[Command], Command]:

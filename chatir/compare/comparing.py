@@ -67,7 +67,7 @@ def compare(
         for place, (run, some, own) in enumerate(zip(runs, dialogs, ranked, strict=True))
     ]
     images = len({dialog.image for dialog in dialogs[0]})
-    report(f"testing {len(runs)} runs over {images:,} images")
+    report(f"comparing over {images:,} images")
     _check_round_zero(compared, notes.append)
     _tell_of_lengths_and_failures(compared, notes.append)
     sides = sides_of(compared)

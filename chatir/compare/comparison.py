@@ -41,9 +41,9 @@ class ComparedRun:
 class Difference:
     """One figure of b minus the same figure of a, over the same n images.
 
-    a, b: names of runs, or of groups of runs that differ in their seed only. effect: for hits Cohen's g, else the mean
-    difference over its standard deviation. The interval is at `level`. p_holm: of the primary family only. primary:
-    whether it is in that family. decided: whether test and interval both say that there is a difference.
+    a, b: names of runs, or of groups of runs that differ in their seed only. effect: Cohen's g for hits of single runs,
+    else the mean difference over its standard deviation. The interval is at `level`. p_holm: of the primary family
+    only. primary: whether it is in that family. decided: whether test and interval both say that there is a difference.
     """
 
     a: str
@@ -143,7 +143,7 @@ class FailureBound:
 class Comparison:
     """Runs side by side. baseline: the name of the run (or group) that others are held against.
 
-    images: dialogs that are common to all runs. rounds: the rounds compared. notes: what a reader must know, a line
+    images: those that are common to all runs. rounds: the rounds compared. notes: what a reader must know, a line
     each. method: how was tested, in a paragraph. worst: for each run the places (in `dialogs`) of its dialogs with most
     repeats, as many as were asked for.
     """

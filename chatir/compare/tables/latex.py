@@ -104,8 +104,8 @@ def _mark(mark: Mark) -> str:
 
 def _name_widths(table: Table) -> list[int]:
     """Of the columns before the first figures, in characters."""
-    stub = next((place for place, column in enumerate(table.columns) if column.numeric), len(table.columns))
-    widths = [max(len(_plain(text)) for text in _texts(table, place)) for place in range(stub)]
+    leading = next((place for place, column in enumerate(table.columns) if column.numeric), len(table.columns))
+    widths = [max(len(_plain(text)) for text in _texts(table, place)) for place in range(leading)]
     while sum(widths) > NAMES:
         widths[widths.index(max(widths))] -= 1
     return widths

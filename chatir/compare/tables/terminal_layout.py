@@ -54,16 +54,16 @@ def blocks(tables: Iterable[Table], width: int | None, star: str) -> Iterator[li
     waiting: list[_Section] = []
     beside: tuple[object, ...] = ()
     for table in tables:
-        stub = next((n for n, column in enumerate(table.columns) if column.numeric), len(table.columns))
-        rows = (table.columns[:stub], *(row[:stub] for row in table.rows))
+        leading = next((n for n, column in enumerate(table.columns) if column.numeric), len(table.columns))
+        rows = (table.columns[:leading], *(row[:leading] for row in table.rows))
         together = width is not None and rows == beside
         if not together:
             if waiting:
                 yield _block(names, waiting)
             waiting, beside = [], rows
-            names = _names(table, stub, width, star)
+            names = _names(table, leading, width, star)
         room = None if width is None else width - sum(column.width + GAP for column in names)
-        for section in _sections(table, stub, room, star):
+        for section in _sections(table, leading, room, star):
             needed = sum(each.width + GAP for each in waiting) + section.width
             fits = room is None or needed <= room
             titled = all(_widest([each.beside]) <= each.width for each in (*waiting, section))
@@ -75,18 +75,18 @@ def blocks(tables: Iterable[Table], width: int | None, star: str) -> Iterator[li
         yield _block(names, waiting)
 
 
-def _names(table: Table, stub: int, width: int | None, star: str) -> tuple[_Set, ...]:
+def _names(table: Table, leading: int, width: int | None, star: str) -> tuple[_Set, ...]:
     """The columns that say what a row is about, narrow enough that most of the width is left for figures."""
     from rich.text import Text
 
-    texts = [[printable(row[place].text) for row in table.rows] for place in range(stub)]
-    heads = [column.name for column in table.columns[:stub]]
+    texts = [[printable(row[place].text) for row in table.rows] for place in range(leading)]
+    heads = [column.name for column in table.columns[:leading]]
     widths = [_widest([head, *cells]) for head, cells in zip(heads, texts, strict=True)]
     if width is not None:
-        figures = _width([_figures(column, cells, star) for column, cells in _figure_columns(table, stub)])
-        left = width - figures - GAP * stub
-        if left < ENOUGH * stub:  # The figures need more than one block however narrow the names are.
-            left = max(int(width * NAMES_SHARE) - GAP * stub, NARROWEST * stub)
+        figures = _width([_figures(column, cells, star) for column, cells in _figure_columns(table, leading)])
+        left = width - figures - GAP * leading
+        if left < ENOUGH * leading:  # The figures need more than one block however narrow the names are.
+            left = max(int(width * NAMES_SHARE) - GAP * leading, NARROWEST * leading)
         while sum(widths) > left:
             widths[widths.index(max(widths))] -= 1
     return tuple(
@@ -95,12 +95,12 @@ def _names(table: Table, stub: int, width: int | None, star: str) -> tuple[_Set,
     )
 
 
-def _sections(table: Table, stub: int, room: int | None, star: str) -> Iterator[_Section]:
+def _sections(table: Table, leading: int, room: int | None, star: str) -> Iterator[_Section]:
     """The table's figures, in as many sections as it takes for each to fit beside the names."""
     title = printable(table.title)
     beside = title
     part: list[_Set] = []
-    for head, cells in _figure_columns(table, stub):
+    for head, cells in _figure_columns(table, leading):
         column = _figures(head, cells, star)
         if part and room is not None and _width([*part, column]) > room:
             yield _Section(title, beside, tuple(part))
@@ -109,8 +109,8 @@ def _sections(table: Table, stub: int, room: int | None, star: str) -> Iterator[
     yield _Section(title, beside, tuple(part))
 
 
-def _figure_columns(table: Table, stub: int) -> Iterator[tuple[Column, list[Cell]]]:
-    for place, column in list(enumerate(table.columns))[stub:]:
+def _figure_columns(table: Table, leading: int) -> Iterator[tuple[Column, list[Cell]]]:
+    for place, column in list(enumerate(table.columns))[leading:]:
         yield column, [row[place] for row in table.rows]
 
 
