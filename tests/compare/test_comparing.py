@@ -92,6 +92,17 @@ def test_a_band_holds_its_curve_and_has_no_width_where_all_dialogs_are_alike(tmp
     assert atr.low[3] == atr.high[3] == 2
 
 
+def test_a_band_holds_nothing_that_cannot_be(tmp_path: Path) -> None:
+    def ranks(dialog: Dialog) -> list[int]:
+        return [1, 1000, 1, 1] if dialog.image == "images/0.jpg" else [1000, 1, 1, 2]
+
+    (run,) = compare([made_run(tmp_path, "A", targets=3, ranks=[(CLIP, ranks)])]).runs
+    atr, mrr = (run.retrieval["CLIP"].curves[name] for name in ("atr", "mrr"))
+    assert atr.low.min() >= 1
+    assert atr.high.max() == 1000
+    assert mrr.high.max() == 1
+
+
 def test_every_row_is_over_the_images_that_all_runs_have(tmp_path: Path) -> None:
     few, many = made_run(tmp_path, "few", targets=3), made_run(tmp_path, "many", targets=6, ask=same_question)
     found = compare([many, few])

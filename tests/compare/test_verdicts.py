@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 from chatir import Dialog
 from chatir.compare import Comparison, compare
 from chatir.compare.comparison import Difference
+from chatir.compare.tables import tables
 from chatir.dialog import Round
 from chatir.files import file_sha256
 from chatir.simulate import write_dialogs
@@ -303,6 +304,9 @@ def test_tables_and_differences_are_over_the_same_images_however_many_dialogs_on
     found = primary(comparison)
     assert a.repetition["repeats_per_dialog"] == pytest.approx(2 / 4)
     assert found["repeats_per_dialog"].delta == pytest.approx(-2 / 4)
+    tokens = next(one for one in comparison.differences if one.metric == "unique_question_tokens_per_dialog")
+    key = "unique_question_tokens_per_dialog"
+    assert (b.language[key] or 0) - (a.language[key] or 0) == pytest.approx(tokens.delta)
     assert b.retrieval["CLIP"].bri - a.retrieval["CLIP"].bri == pytest.approx(found["bri"].delta)
     mrr = [run.retrieval["CLIP"].curves["mrr"].values[-1] for run in (a, b)]
     assert mrr[1] == pytest.approx((1 + 3 / 3) / 4)
@@ -311,11 +315,30 @@ def test_tables_and_differences_are_over_the_same_images_however_many_dialogs_on
 def test_failed_dialogs_of_one_image_count_as_one(tmp_path: Path) -> None:
     captions = [Dialog(f"{n // 5}.jpg", f"caption {n}", id=str(n)) for n in range(30)]
     files = [made_run(tmp_path, "A", targets=captions), made_run(tmp_path, "B", targets=captions, failing=("0.jpg",))]
-    (failed,) = (one for one in compare(files).differences if one.metric == "failed_dialogs")
+    found = compare(files)
+    (failed,) = (one for one in found.differences if one.metric == "failed_dialogs")
     assert (failed.n, failed.test) == (6, "sign-flip")
     assert failed.delta == pytest.approx(100 / 6)
     assert failed.p is not None
     assert failed.p > 0.9
+
+
+def test_bounds_are_means_over_images_too(tmp_path: Path) -> None:
+    captions = [Dialog("many.jpg", f"caption {n}", id=f"many{n}") for n in range(5)]
+    captions += [Dialog(f"{n}.jpg", "a caption", id=str(n)) for n in range(3)]
+    files = [made_run(tmp_path, "A", targets=captions), made_run(tmp_path, "B", targets=captions, failing=("0.jpg",))]
+    (bound,) = compare(files).bounds
+    assert (bound.low, bound.high) == pytest.approx((0, 2 / 4))
+
+
+def test_nobody_is_best_at_repeating_little_where_others_ask_more(tmp_path: Path) -> None:
+    again = Round("what?", "that")
+    for name, lengths in (("A", (3, 3, 3)), ("B", (1, 2, 3))):
+        dialogs = [Dialog(one.image, one.caption, (again,) * n) for one, n in zip(named(3), lengths, strict=True)]
+        write_dialogs(tmp_path / f"{name}.json", dialogs)
+    repetition = tables(compare([tmp_path / "A.json", tmp_path / "B.json"]))[0]
+    assert repetition.key == "repetition"
+    assert not any(cell.best for row in repetition.rows for cell in row)
 
 
 def test_where_nothing_can_be_tested_nothing_is_concluded(tmp_path: Path) -> None:
