@@ -58,7 +58,7 @@ def note(message: str) -> None:
 
 
 def say(result: object) -> None:
-    """Print a result on stdout. Whoever closed it has seen enough; any other trouble is an error."""
+    """Print a result on stdout. Whoever closed it has seen enough; any other trouble is an InputError."""
     try:
         print(result, flush=True)  # noqa: T201 - a command prints
     except BrokenPipeError:

@@ -21,7 +21,7 @@ IMAGES = "images"
 
 @dataclass(frozen=True, slots=True)
 class ReleasedFile:
-    """A file of the released repository: its path there and in the data folder, and the sum of its content."""
+    """A file of the released repository. name: its path there and in the data folder; sha256: of its content."""
 
     name: str
     sha256: str
@@ -75,7 +75,7 @@ def default_images() -> Path | None:
 
 
 def read_corpus(path: Path) -> list[str]:
-    """The images of a corpus list, in its order: a JSON list of relative paths. Raises InputError."""
+    """The images of a corpus list, in its order. Raises InputError for what is no JSON list of paths."""
     images = read_json(path)
     if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
         raise InputError(f"{path}: is not a corpus list: a JSON list of image paths")

@@ -12,7 +12,8 @@ from typing import Any
 class Round:
     """One question and its answer.
 
-    `text` is the exact string of the file that the round came from, None for a round made here.
+    `text` is the exact string of the file that the round came from, None for a round made here. Where there is one,
+    `str(round)` gives it back, else question and answer joined as files join them.
     """
 
     question: str
@@ -46,12 +47,14 @@ class Round:
 class Dialog:
     """A caption and its rounds so far, about one image.
 
-    image: path of the target, relative to the image root, as the corpus lists it.
-    said: what people said about the image; a player sees it only if it declares `uses_said`.
-    id: identity in a run, the image unless given (Flickr30k has five captions an image).
-    seed: for a player that samples; derived from (run seed, id, round, attempt).
-    memory: what the player at hand asked, by its latest `Reply.memory` about this dialog, to be given back.
-    extra: further keys of the file that the dialog came from, kept so that nothing is lost.
+    - `image`: path of the target, relative to the image root, as the corpus lists it
+    - `caption`: round 0
+    - `rounds`: the rounds so far, in order; any iterable of `Round`, kept as a tuple
+    - `said`: what people said about the image; a player sees it only if it declares `uses_said`
+    - `id`: identity in a run, the image unless given (Flickr30k has five captions an image)
+    - `seed`: for a player that samples; derived from (run seed, id, round, attempt)
+    - `memory`: what the player at hand asked, by its latest `Reply.memory` about this dialog, to be given back
+    - `extra`: further keys of the file that the dialog came from, kept so that nothing is lost
     """
 
     image: str
@@ -87,10 +90,15 @@ UNUSABLE = frozenset({"no_question", "no_answer"})
 class Reply:
     """What a player gave for one dialog: clean one-line text, or a typed failure, never both.
 
-    raw: the text as the model gave it. tokens_in, tokens_out: token counts; cost: US dollars; each None
-    when unknown, never 0 for want of knowledge. memory: what the player wants to be given back as
-    `Dialog.memory` whenever it plays this dialog again; it is kept in the run file, and lives on after a
-    resume (None: what it was given before stays).
+    - `text`: the question or answer, None for a failure
+    - `raw`: the text as the model gave it, None where there is none but `text`
+    - `tokens_in`, `tokens_out`: token counts, and `cost`, US dollars; each None when unknown, never 0 for want of
+      knowledge
+    - `failure`: why there is no text; `Reply.failed` makes such a reply
+    - `memory`: what the player wants to be given back as `Dialog.memory` whenever it plays this dialog again; it is
+      kept in the run file, and lives on after a resume (None: what it was given before stays)
+
+    Raises ValueError for a text together with a failure, and for neither.
     """
 
     text: str | None
@@ -116,7 +124,11 @@ class Reply:
         tokens_out: int | None = None,
         cost: float | None = None,
     ) -> Reply:
-        """A reply that is a failure: `kind` is one word to count by, `message` one line to read."""
+        """A reply that is a failure: `kind` is one word to count by, `message` one line to read.
+
+        The rest is what the failed attempt gave and took, as in `Reply`. The kinds `no_question` and `no_answer` mean
+        that the model spoke but said nothing usable: it is asked again at once, with another `Dialog.seed`.
+        """
         return cls(None, raw, tokens_in, tokens_out, cost, Failure(kind, message))
 
 

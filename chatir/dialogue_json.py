@@ -15,7 +15,10 @@ from chatir.files import atomic_writer, read_json
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One dialog as the file holds it: `texts[0]` is the caption, the others are rounds."""
+    """One dialog as the file holds it: `texts[0]` is the caption, the others are rounds.
+
+    where: file and number of the entry, for error messages. img: the image's path. extra: further keys of the entry.
+    """
 
     where: str
     img: str
@@ -83,7 +86,7 @@ def read_dialogs(path: Path | str) -> list[Dialog]:
 
 
 def dialogs_of(data: Any, path: Path) -> list[Dialog]:
-    """What `read_dialogs` gives, for a file that has been read."""
+    """What `read_dialogs` gives, for a file that has been read; raises InputError as it does."""
     dialogs: list[Dialog] = []
     seen: dict[str, str] = {}
     for entry in _entries(data, path):

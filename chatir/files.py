@@ -23,7 +23,7 @@ def os_error(path: Path | str, error: OSError) -> InputError:
 
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[str]]:
-    """Open a UTF-8 text file (a byte order mark is skipped); every way to fail is an `InputError`."""
+    """Open a UTF-8 text file (a byte order mark is skipped); every way to fail is an InputError that names it."""
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a directory, but a file is needed")
@@ -49,7 +49,7 @@ def open_text(path: Path) -> Iterator[IO[str]]:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """Parse JSON; an error names `where` and the place in it."""
+    """Parse JSON. Raises InputError that names `where` and the place in it, for a key that stands twice too."""
     try:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
@@ -76,7 +76,7 @@ def read_json(path: Path) -> Any:
 
 
 def file_sha256(path: Path) -> str:
-    """Hash of a file's content. Raises InputError when it cannot be read."""
+    """SHA-256 of a file's content, in hex. Raises InputError when it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -88,7 +88,8 @@ def file_sha256(path: Path) -> str:
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """Write a file that appears whole or not at all.
 
-    A temporary file in the same folder, flushed to the disk, then renamed over `path`.
+    A temporary file in the same folder, flushed to the disk, then renamed over `path`. Raises InputError when the
+    file cannot be written; what was there before is then untouched, as it is after any other error inside `with`.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:

@@ -10,7 +10,7 @@ from chatir.errors import InputError
 
 
 def plain_data(value: Any, what: str) -> dict[str, Any]:
-    """A mapping as JSON holds it; raises InputError, naming `what` it is, if JSON cannot."""
+    """A mapping as JSON holds it. Raises InputError, naming `what` it is, for anything that JSON cannot hold."""
     try:
         plain = json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
@@ -31,7 +31,7 @@ def unequal(old: Mapping[str, Any], new: Mapping[str, Any], above: str = "") -> 
 
 
 def brief(value: Any) -> str:
-    """A value on one short line; a player is told by its name."""
+    """A value on one line of at most 60 characters; a player is told by its name."""
     if isinstance(value, dict) and "name" in value:
         value = value["name"]
     text = json.dumps(value, ensure_ascii=False)

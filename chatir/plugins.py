@@ -31,8 +31,9 @@ def _silent(message: str) -> None:
 class Context:
     """What a run lends to a player.
 
-    images: the folder that image paths are relative to, None if the run has none. cache: replies of models,
-    kept from run to run; None unless the user asked for it. progress: tells the user one line ("loading the model").
+    - `images`: the folder that image paths are relative to, None if the run has none
+    - `cache`: replies of models, kept from run to run; None unless the user asked for it
+    - `progress`: tells the user one line ("loading the model")
     """
 
     images: Path | None = None
@@ -42,7 +43,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A player or retriever that some installed distribution registers."""
+    """A player or retriever that some installed distribution registers by an entry point, not yet imported."""
 
     kind: Kind
     entry: EntryPoint
@@ -83,7 +84,12 @@ class Plugin:
         return InputError(f"{self.owner} needs the package {lack!r}: {mend}")
 
     def build(self, options: Mapping[str, Any], context: Context) -> Any:
-        """Make the player from its options, checked against the factory's typed model."""
+        """Make the player from its options, checked against the factory's typed model.
+
+        Values may be typed (`0.7`) or as a user types them (`"0.7"`, `"none"`). The factory gets its options and the
+        `Context`, each where one of its parameters is annotated so. Raises InputError for an option that is unknown,
+        lacking or wrong, for a missing dependency, and for whatever the factory raises (a ChatirError as it is).
+        """
         factory = self.load()
         model = options_model(factory)
         if model is None and options:
@@ -105,7 +111,10 @@ class Plugin:
 
 
 def plugins(kind: Kind) -> list[Plugin]:
-    """All that is registered in a group, by name; nothing is imported. A name registered twice is an error."""
+    """All that is registered in a group, by name; nothing is imported.
+
+    Raises InputError for a name that two factories have.
+    """
     found: dict[str, Plugin] = {}
     for entry in entry_points(group=f"chatir.{kind}"):
         plugin = Plugin(kind, entry)
@@ -119,7 +128,7 @@ def plugins(kind: Kind) -> list[Plugin]:
 
 
 def find(kind: Kind, name: str) -> Plugin:
-    """The plugin of that name; raises InputError with what was perhaps meant."""
+    """The plugin of that name. Raises InputError where there is none, with what was perhaps meant."""
     known = {plugin.name: plugin for plugin in plugins(kind)}
     if name not in known:
         raise InputError(f"there is no {kind[:-1]} {name!r}{did_you_mean(name, known)}")
@@ -127,12 +136,20 @@ def find(kind: Kind, name: str) -> Plugin:
 
 
 def build(kind: Kind, name: str, options: Mapping[str, Any], context: Context | None = None) -> Any:
-    """Build a player or retriever by name, as the command does."""
+    """Build a player or retriever by name, as the command does.
+
+    - `kind`: `questioners`, `answerers` or `retrievers`
+    - `name`: as `chatir list` shows it
+    - `options`: by their names there, typed or as a user types them
+    - `context`: what the run lends; without one, no images, no cache, and progress that nobody reads
+
+    Raises InputError for a name that is not known, for wrong options and for a missing dependency.
+    """
     return find(kind, name).build(options, context or Context())
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'human'? there are: human, smollm2`."""
+    """The end of a message about an unknown name: `; did you mean 'human'? there are: human, smollm2`."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1)
     meant = f"; did you mean {close[0]!r}?" if close else ";"
@@ -140,7 +157,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def options_model(factory: Callable[..., Any]) -> type[BaseModel] | None:
-    """The pydantic model that a factory's first parameter is annotated with, None if it takes no options."""
+    """The pydantic model that a parameter of a factory is annotated with, None if it takes no options."""
     from pydantic import BaseModel
 
     for annotation in _parameters(factory).values():
@@ -190,7 +207,7 @@ def _means_none(model: type[BaseModel], name: str, value: Any) -> bool:
 
 
 def describe_options(model: type[BaseModel] | None) -> str:
-    """`shots=1 (int), batch_size=8 (int)`: the options of a factory, with defaults and types."""
+    """The options of a factory, with defaults and types: `shots=1 (int), batch_size=8 (int)`."""
     if model is None:
         return "none"
     parts = []
@@ -223,7 +240,10 @@ def _type(annotation: Any) -> str:
 
 
 def parse_options(pairs: Iterable[str], flag: str) -> dict[str, str]:
-    """Options as typed, `KEY=VALUE` each; raises InputError for anything else and for a key given twice."""
+    """Options as typed, `KEY=VALUE` each, by their keys. Raises InputError for anything else and a key given twice.
+
+    flag: the option of the command that they follow (`-q`), for error messages.
+    """
     options: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -29,7 +29,7 @@ def normalised_question(question: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Unicode NFKC, casefold."""
+    """The text in Unicode NFKC and case-folded, so that it can be compared."""
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 

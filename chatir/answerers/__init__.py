@@ -11,13 +11,18 @@ __all__ = ["Answerer", "Reply"]
 
 
 class Answerer(Protocol):
-    """Answers a question about each dialog's image; optional attributes as `chatir.questioners.Questioner`."""
+    """Answers a question about each dialog's image.
+
+    `answer` may be plain or `async`, and a player may have the attributes that are listed at
+    `chatir.questioners.Questioner`; `max_cost(dialog, question)` gets the question too.
+    """
 
     def answer(
         self, dialogs: Sequence[Dialog], questions: Sequence[str]
     ) -> Sequence[Reply] | Awaitable[Sequence[Reply]]:
         """Give one reply a question, in order: an answer of one line, or `Reply.failed(kind, message)`.
 
-        Raising a ChatirError stops the run; any other exception fails the dialogs of this call.
+        Raising a ChatirError stops the run. Any other exception fails the dialog; of a call with several, each is tried
+        once more on its own first (not with `deterministic`, whose batches are fixed).
         """
         ...

@@ -33,7 +33,10 @@ class Options(TransformersOptions):
 
 
 def blip2(options: Options, context: Context) -> SightedModel:
-    """BLIP-2, through transformers or through LAVIS."""
+    """BLIP-2, through transformers or through LAVIS.
+
+    Raises InputError for an option that the backend does not have.
+    """
     further: dict[str, Any] = options.model_extra or {}
     if options.backend == "lavis":
         given = options.model_dump(include=options.model_fields_set - {"backend"})

@@ -23,7 +23,10 @@ class Human:
             )
 
     def answer(self, dialogs: Sequence[Dialog], questions: Sequence[str]) -> list[Reply]:
-        """Replay; raises InputError for a question that nobody asked about that image."""
+        """Replay; raises InputError, which stops the run, for a question that nobody asked about that image.
+
+        Of a question that was asked twice, the answer of the round at hand goes first, then the earliest.
+        """
         return [Reply(self._replayed(dialog, question)) for dialog, question in zip(dialogs, questions, strict=True)]
 
     def _replayed(self, dialog: Dialog, question: str) -> str:

@@ -22,7 +22,12 @@ KEPT = 20_000
 
 
 class Options(BaseModel):
-    """threshold: cosine similarity (-1..1) of two questions below which the answer is `otherwise`."""
+    """When people's answer is taken.
+
+    - `threshold`: cosine similarity (-1..1) of two questions below which the answer is `otherwise`
+    - `otherwise`: one line without `?`
+    - `batch_size`: questions at once
+    """
 
     model_config = ConfigDict(frozen=True)
     threshold: float = Field(default=0.5, ge=-1, le=1)
@@ -33,7 +38,8 @@ class Options(BaseModel):
 class NearestHuman:
     """Needs no image and no GPU, so that a questioner can be developed on a laptop.
 
-    Similarity is the cosine of all-MiniLM-L6-v2 vectors; among equals the earlier question wins.
+    Similarity is the cosine of all-MiniLM-L6-v2 vectors; among equals the earlier question wins. Raises InputError
+    where the package that carries the model is not installed.
     """
 
     uses_said = True

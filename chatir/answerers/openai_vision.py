@@ -28,7 +28,7 @@ ANSWER_TOKENS = 3
 
 
 class Options(ChatOptions, ImageOptions, SightOptions):
-    """As those of an endpoint, of images that are sent, and of a prompt."""
+    """As those of an endpoint, of images that are sent, and of a prompt. max_tokens: new ones per answer."""
 
     model: str = Field(default=MODEL, min_length=1)
     max_tokens: int = Field(default=32, ge=1)
@@ -50,7 +50,7 @@ class OpenAIVision(Sighted):
 
     @property
     def concurrency(self) -> int:
-        """Requests in flight."""
+        """Requests in flight, at most."""
         return self.model.concurrency
 
     @property
@@ -93,7 +93,7 @@ class OpenAIVision(Sighted):
         return self.model.max_cost(self.request(dialog, question), tokens)
 
     def estimate(self, dialog: Dialog, rounds: int) -> Estimate:
-        """What the rounds that the dialog still lacks will take."""
+        """What the rounds that the dialog still lacks will take: calls, tokens and US dollars, roughly."""
         options = self._options
         image = typical_tokens(options.model, options.max_side, options.detail)
         requests = [self.request(dialog, TYPICAL.question) for dialog in rounds_to_come(dialog, rounds)]

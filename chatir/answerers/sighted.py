@@ -19,7 +19,11 @@ _MARK = "what is this?"
 
 
 class SightOptions(BaseModel):
-    """prompt: a name from `chatir list prompts`, or a .toml file. context_rounds: the last ones, shown in it."""
+    """What a model is told beside the image.
+
+    - `prompt`: a name from `chatir list prompts`, or the path of a `.toml` file
+    - `context_rounds`: how many of the last rounds are shown in it
+    """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
     prompt: str = "short-answer"
@@ -32,7 +36,10 @@ class Sighted:
     needs_images = True
 
     def __init__(self, options: SightOptions, *, chats: bool = False) -> None:
-        """chats: whether the model is given a chat, else one text. Raises InputError for a prompt without question."""
+        """chats: whether the model is given a chat, else one text.
+
+        Raises InputError for a prompt that is not there, or never shows the question.
+        """
         self._prompt = load_prompt(options.prompt)
         self._chats = chats
         self._context_rounds = options.context_rounds
@@ -60,7 +67,7 @@ class SightedModel(Sighted):
 
     @property
     def batch_size(self) -> int:
-        """Dialogs a call."""
+        """Dialogs a call, at most: more than the model's own batches, so that they can be sorted by length."""
         return self.model.batch_size
 
     @property

@@ -34,14 +34,14 @@ def agreement(
 ) -> Agreement | None:
     """How the answers of two runs agree on their shared questions; None where they share none.
 
-    a, b: dialogs about the same images, in the same order; ValueError otherwise. Shared: the same normalised question
-    about the same image; the k-th time that one run asks it is held against the k-th time of the other. Questions
-    without words do not count, nor those which one of the two left without an answer, nor those with a leaked label in
-    an answer: nobody can tell there where the questioner's text ends and the answer begins.
+    a, b: dialogs about the same images, in the same order, of the runs a_name and b_name; ValueError otherwise. Shared:
+    the same normalised question about the same image; the k-th time that one run asks it is held against the k-th time
+    of the other. Questions without words do not count, nor those which one of the two left without an answer, nor those
+    with a leaked label in an answer: nobody can tell there where the questioner's text ends and the answer begins.
 
-    The interval is a percentile bootstrap that draws images, each with all of its shared questions, so that questions
-    about one image are not taken for independent; with a single image it says nothing and runs from 0 to 100. An answer
-    is by yes or no if its first word is in `YES` or `NO`, whatever follows.
+    The interval is a percentile bootstrap of so many resamples, by chance from rng, that draws images, each with all of
+    its shared questions, so that questions about one image are not taken for independent; with a single image it says
+    nothing and runs from 0 to 100. An answer is by yes or no if its first word is in `YES` or `NO`, whatever follows.
     """
     if [dialog.image for dialog in a] != [dialog.image for dialog in b]:
         raise ValueError(f"the dialogs of {a_name} and {b_name} are not about the same images in the same order")

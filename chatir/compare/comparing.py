@@ -44,13 +44,19 @@ def compare(
 ) -> Comparison:
     """Compare the runs of dialogue files over the images that all of them have.
 
-    baseline: name of the run that the others are held against, the first one unless given. all_pairs: test every pair,
-    not only those with the baseline. near_duplicates: also count questions whose meaning is as close as this to an
-    earlier one's, by cosine. worst: how many of each run's most repetitive dialogs are named. seed: of all resampling;
-    the same files and seed give the same figures. report: called with what to show as it goes on.
+    - `files`: dialogue files; what stands in the run file beside each, ranks too, is taken in
+    - `baseline`: the run that the others are held against, by its name or its file; the first one unless given
+    - `ks`: ranks that count as a hit; 10, which verdicts are about, is always among them
+    - `all_pairs`: test every pair, not only those with the baseline
+    - `near_duplicates`: also count questions whose meaning is as close as this to an earlier one's, by cosine, above 0
+      and at most 1
+    - `worst`: how many of each run's most repetitive dialogs are named
+    - `seed`: of all resampling, 0 or more; the same files and seed give the same figures
+    - `report`: called with what to show as it goes on
 
     Needs no model, no images and no GPU, but for near-duplicates a small model that a package carries. Raises
-    InputError for files that cannot be compared, a baseline that is none of them, and a K or threshold out of range.
+    InputError for files that cannot be compared, a baseline that is none of them, a run that is being written, and a K,
+    threshold, seed or number out of range.
     """
     if not ks or min(ks) < 1:
         raise InputError(f"ks is {list(ks)}, but must name ranks of at least 1")

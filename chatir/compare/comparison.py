@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 class ComparedRun:
     """A run, as far as it is compared: the dialogs that all runs have, cut to the rounds that all runs have.
 
-    repetition, language, defects: named and counted as `compare --format json` prints them. retrieval: by label.
+    - `run`: the dialogue file, whole, and what its run file tells
+    - `counts`: figures of each dialog
+    - `repetition`, `language`, `defects`: named and counted as `compare --format json` prints them: means over images,
+      `dialogs_with_repeats` a share (0 to 1), defects in rounds
+    - `retrieval`: how each retriever found the targets in its corpus, by the label that tells these from others
     """
 
     run: Run
@@ -41,9 +45,18 @@ class ComparedRun:
 class Difference:
     """One figure of b minus the same figure of a, over the same n images.
 
-    a, b: names of runs, or of groups of runs that differ in their seed only. effect: Cohen's g for hits of single runs,
-    else the mean difference over its standard deviation. The interval is at `level`. p_holm: of the primary family
-    only. primary: whether it is in that family. decided: whether test and interval both say that there is a difference.
+    - `a`, `b`: names of runs, or of groups of runs that differ in their seed only
+    - `metric`: what is measured; `round`: None for a figure of whole dialogs
+    - `retriever`, `corpus`: the label of what ranked, and the corpus's fingerprint; None for a figure of texts
+    - `n`: images
+    - `delta`: the mean difference, in the metric's own unit: hits, recall and failed dialogs in percentage points,
+      ranks in ranks, repeats and tokens per dialog
+    - `effect`: Cohen's g where single runs are compared by what an image either has or has not (hits, recall, failed
+      dialogs), else the mean difference over its standard deviation; None where there is no spread
+    - `ci_low`, `ci_high`: the interval of `delta` at `level`, a share
+    - `test`: `mcnemar` or `sign-flip`, None where nothing is tested; `p`: two-sided, unadjusted
+    - `p_holm`: adjusted by Holm, of the primary family only; `primary`: whether it is in that family
+    - `decided`: whether test and interval both say that there is a difference
     """
 
     a: str
@@ -67,9 +80,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is concluded of a and b. about: the questioners, or, where more than they differs, only the runs.
+    """What is concluded of a and b, as a sentence, or a few.
 
-    differs: what else differs or is not known, a short phrase each.
+    about: the questioners, or, where more than they differs, only the runs. differs: what else differs or is not known,
+    a short phrase each.
     """
 
     a: str
@@ -83,8 +97,12 @@ class Verdict:
 class Agreement:
     """How two answerers agree where their runs asked the same question about the same image.
 
-    exact: percent of the shared questions with the same normalised answer, with a 95% interval over images. yes_no:
-    percent that agree among the yes_no_questions, those which both answer by yes or no; kappa: Cohen's, of these.
+    - `a`, `b`: names of the runs; `questions`: how many they share
+    - `exact`: percent of the shared questions with the same normalised answer, with a 95% interval over images,
+      `exact_low` to `exact_high`
+    - `yes_no`: percent that agree among the `yes_no_questions`, those which both answer by yes or no; `kappa`: Cohen's,
+      of these; None where there are none, or chance alone would always agree
+    - `words_a`, `words_b`: mean words of the answers to the shared questions
     """
 
     a: str
@@ -102,7 +120,10 @@ class Agreement:
 
 @dataclass(frozen=True)
 class SeedGroup:
-    """Runs that differ in their seed only. spread: by metric (label and metric for retrieval), what is told of it."""
+    """Runs that differ in their seed only, under one name, with the seed of each, in the same order.
+
+    spread: how much each primary figure differs from seed to seed.
+    """
 
     name: str
     runs: tuple[str, ...]
@@ -112,7 +133,11 @@ class SeedGroup:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure's standard deviation between seeds, beside its standard error over images."""
+    """A figure of a group of seeds, in the metric's own unit.
+
+    mean: over the seeds. between_seeds: the standard deviation of the seeds' means. over_images: the standard error of
+    the mean over images, nan for a single image. retriever: the label, None for a figure of texts.
+    """
 
     metric: str
     retriever: str | None
@@ -123,9 +148,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class FailureBound:
-    """What failed dialogs could change: the difference b minus a if each went as badly or as well as it can.
+    """What failed dialogs could change: a metric's difference b minus a if each went as badly or as well as it can.
 
-    failed_a, failed_b: failed dialogs among the `targets` that both runs had.
+    failed_a, failed_b: failed dialogs among the `targets` that both runs had. low, high: the least and the largest
+    difference. retriever: the label, None for a figure of texts.
     """
 
     a: str
@@ -141,11 +167,17 @@ class FailureBound:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Runs side by side. baseline: the name of the run (or group) that others are held against.
+    """Runs side by side.
 
-    images: those that are common to all runs. rounds: the rounds compared. notes: what a reader must know, a line
-    each. method: how was tested, in a paragraph. worst: for each run the places (in `dialogs`) of its dialogs with most
-    repeats, as many as were asked for.
+    - `baseline`: the name of the run (or group) that others are held against
+    - `images`: how many are common to all runs; `rounds`: how many are compared; `ks`: ranks that count as a hit
+    - `runs`: in the order of their files; `groups`: those of them that differ in their seed only
+    - `differences`: primary ones first, then what is only described; `verdicts`: one for each pair
+    - `agreements`: of the answers, for each pair of runs that share questions
+    - `bounds`: what failed dialogs could change, where some failed
+    - `notes`: what a reader must know, a line each
+    - `method`: how was tested, in a paragraph
+    - `worst`: for each run the places (in its `dialogs`) of its dialogs with most repeats, as many as were asked for
     """
 
     baseline: str
@@ -164,10 +196,14 @@ class Comparison:
 
     @cached_property
     def frames(self) -> dict[str, pd.DataFrame]:
-        """The same as pandas frames: `runs`, `curves`, `differences`, `answers`, `dialogs`, `ranks`.
+        """The same as pandas frames, with the names and units of `compare --format json`. A row stands for
 
-        A row is a run; a run, retriever, measure and round; a pair and a measure; a pair of runs that share questions;
-        a run and a dialog; a run, retriever, dialog and round.
+        - `runs`: a run
+        - `curves`: a run, retriever, measure and round
+        - `differences`: a pair and a measure
+        - `answers`: a pair of runs that share questions
+        - `dialogs`: a run and a dialog
+        - `ranks`: a run, retriever, dialog and round
         """
         from chatir.compare.tables import frames
 

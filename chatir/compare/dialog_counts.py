@@ -20,10 +20,13 @@ Counts = NDArray[np.int64]
 class DialogCounts:
     """Figures of each dialog, all [dialogs].
 
-    repeats: rounds minus distinct questions, over normalised questions; exact_repeats: over the questions as they
-    stand. onset: round of the first repeat, nan where there is none. Tokens are white-space tokens of normalised texts,
-    words those of texts as they stand. near_duplicates: questions that are close to an earlier one, None unless they
-    were looked for.
+    - `rounds`: how many it has
+    - `repeats`: rounds minus distinct questions, over normalised questions; `exact_repeats`: over the questions as they
+      stand
+    - `onset`: round of the first repeat, from 1, nan where there is none
+    - `unique_question_tokens`, `unique_answer_tokens`: distinct white-space tokens of normalised texts
+    - `question_words`, `answer_words`: words of the texts as they stand
+    - `near_duplicates`: questions that are close to an earlier one, None unless they were looked for
     """
 
     rounds: Counts
@@ -38,7 +41,7 @@ class DialogCounts:
 
 
 def dialog_counts(dialogs: Sequence[Dialog], near_duplicates: Counts | None = None) -> DialogCounts:
-    """Count in every dialog."""
+    """Count in every dialog. near_duplicates: what was counted of these [dialogs], None if nothing was."""
     rows = np.array([_counts(dialog) for dialog in dialogs], dtype=np.float64).reshape(-1, 8)
     onset = rows[:, 3]
     rounds, repeats, exact, _, *others = np.nan_to_num(rows).astype(np.int64).T
@@ -66,10 +69,10 @@ def _distinct_tokens(texts: Iterable[str]) -> int:
 
 
 def repetition(counts: DialogCounts, weights: Figures | None = None) -> dict[str, float | None]:
-    """How a run repeats itself: means over dialogs; `dialogs_with_repeats` is a share.
+    """How a run repeats itself: means over dialogs; `dialogs_with_repeats` is a share, 0 to 1.
 
     `onset_round` is the mean round of the first repeat over the dialogs that have one, None where none has. weights:
-    what each dialog counts, all alike unless given.
+    what each dialog counts [dialogs], all alike unless given.
     """
     repeated = counts.repeats > 0
 
@@ -92,7 +95,7 @@ def repetition(counts: DialogCounts, weights: Figures | None = None) -> dict[str
 def language(counts: DialogCounts, weights: Figures | None = None) -> dict[str, float | None]:
     """What a run's texts are like: distinct tokens, means over dialogs; words, means over rounds (None without one).
 
-    weights: what each dialog counts, all alike unless given.
+    weights: what each dialog counts [dialogs], all alike unless given.
     """
 
     def mean(figures: Counts) -> float:

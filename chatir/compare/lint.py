@@ -32,7 +32,10 @@ _TWO_SPACES = re.compile(r"[^\S\t-\r\x1c-\x1f\x85\u2028\u2029]{2}")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Where a finding is: round 0 is the caption, None the whole dialog, of which `text` then says what is wrong."""
+    """Where a finding is: the image, img, and the round with its text.
+
+    Round 0 is the caption, None the whole dialog, of which `text` then says what is wrong.
+    """
 
     img: str
     round: int | None
@@ -41,9 +44,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class LintReport:
-    """What was found in one file.
+    """What was found in one file, with so many dialogs and, all together, rounds.
 
-    defects: findings of every kind that was looked for, zeros too. examples: only of kinds that were found.
+    defects: how many findings of every kind that was looked for, zeros too. examples: the first of each kind that was
+    found, `EXAMPLES` at most.
     """
 
     file: str

@@ -18,7 +18,7 @@ SMALLEST_P = 0.0001
 class Measure:
     """A measure. key: its name in JSON and frames. scale: what a figure there is multiplied by to be in `unit`.
 
-    better: the direction that is an improvement, None where neither is.
+    decimals: digits after the point. better: the direction that is an improvement, None where neither is.
     """
 
     key: str

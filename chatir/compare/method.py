@@ -12,7 +12,10 @@ from chatir.compare.statistics.significance import resamples_needed
 
 
 def method(sides: Sequence[Side], primary: Sequence[Difference], images: int, ranked: bool) -> str:
-    """What a reader must know to trust the figures, or to report them."""
+    """What a reader must know to trust the figures, or to report them.
+
+    primary: the differences that were tested. images: how many are compared. ranked: whether a run has ranks.
+    """
     return " ".join(_sentences(sides, primary, images, ranked))
 
 

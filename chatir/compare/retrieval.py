@@ -26,9 +26,9 @@ DEFAULT_SEARCH = ("--retriever", "clip")
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A measure of retrieval, round by round [rounds + 1], nan where it cannot be given.
+    """A measure of retrieval, round by round: values [rounds + 1], nan where they cannot be given.
 
-    low, high: a simultaneous 95% band of all rounds together.
+    low, high: a simultaneous 95% band of all rounds together [rounds + 1].
     """
 
     values: Figures
@@ -40,9 +40,11 @@ class Curve:
 class Retrieval:
     """How one retriever found a run's targets in one corpus.
 
-    ranks: [rounds + 1, dialogs], 0 beyond the end of a dialog. curves: `hits@K` and `recall@K` (percent) for each K,
-    `atr`, `mrr`. truncated: percent of dialogs whose text is longer than the retriever reads [rounds + 1], None if it
-    cannot tell. top: the best images of each dialog after each round, best first, None where they were not kept.
+    - `ranking`: the retriever with all that fixes its vectors, and the corpus
+    - `ranks`: 1-based [rounds + 1, dialogs], 0 beyond the end of a dialog
+    - `curves`: `hits@K` and `recall@K` (percent) for each K, `atr`, `mrr`, means over images; `bri`: one figure
+    - `truncated`: percent of dialogs whose text is longer than the retriever reads [rounds + 1], None if it cannot tell
+    - `top`: the best images of each dialog after each round, best first, None where they were not kept
     """
 
     ranking: Ranking
@@ -61,9 +63,10 @@ def retrievals(
     seed: int,
     note: Callable[[str], None],
 ) -> list[dict[str, Retrieval]]:
-    """For each run, by label, how its dialogs (those that are compared) were ranked.
+    """For each run, by label, how its dialogs (those that are compared) were ranked, up to so many rounds.
 
-    note: called with a line for ranks that are missing, and how to get them.
+    ks: ranks that count as a hit. seed: of the bands' resampling. note: called with a line for ranks that are missing,
+    and how to get them.
     """
     known = [run.record.rankings if run.record else () for run in runs]
     labels = ranking_labels([one.ranking for rankings in known for one in rankings])

@@ -28,7 +28,7 @@ class Player:
 
 @dataclass(frozen=True)
 class Sitting:
-    """One sitting of a run: when it began (UTC), its seconds, and versions, git revision and machine."""
+    """One sitting of a run: when it started (UTC), its seconds, and its provenance: versions, git revision, machine."""
 
     started: str
     seconds: float
@@ -36,7 +36,10 @@ class Sitting:
 
 
 class Ranked(NamedTuple):
-    """How a run's dialogs were ranked: the ranks by dialog id, and what was noted when it was first done."""
+    """How a run's dialogs were ranked, and with what: the ranks by dialog id.
+
+    provenance: what was noted when it was first done.
+    """
 
     ranking: Ranking
     ranks: Mapping[str, DialogRanks]
@@ -47,9 +50,12 @@ class Ranked(NamedTuple):
 class Record:
     """What a run file tells beside the dialogs.
 
-    config: everything that fixes the result. digests: of all its targets, by id: what a target is, with what people
-    said about it; images: theirs. failed: those whose dialogs failed; lost: ids of those whose dialogs ended, but are
-    not in the dialogue file, which is older. rankings: one for each retriever and corpus.
+    - `config`: everything that fixes the result
+    - `sittings`: when it was played, and on what; `totals`: what questions and answers took
+    - `digests`: of all its targets, by id: what a target is, with what people said about it; `images`: theirs
+    - `failed`: those whose dialogs failed
+    - `lost`: ids of those whose dialogs ended, but are not in the dialogue file, which is older
+    - `rankings`: one for each retriever and corpus
     """
 
     config: Mapping[str, Any]
@@ -74,9 +80,10 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A dialogue file. name: its stem, with folders before it where two files have the same.
+    """A dialogue file, by the hash (sha256) of its content, with all of its dialogs.
 
-    record: None where no run file belongs to it. questioner, answerer: None where nobody tells who played.
+    name: its stem, with folders before it where two files have the same. record: what its run file tells, None where
+    none belongs to it. questioner, answerer: None where nobody tells who played.
     """
 
     name: str

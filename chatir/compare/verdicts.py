@@ -16,7 +16,7 @@ FREE = frozenset({"questioner", "answerer", "seed", "deterministic"})
 
 _WORDS = {
     "repeats_per_dialog": ("repeats itself more than", "repeats itself less than"),
-    "bri": ("finds them later than", "finds them earlier than"),
+    "bri": ("finds targets later than", "finds targets earlier than"),
 }
 """What it means if the figure of b is higher than that of a, and if it is lower."""
 

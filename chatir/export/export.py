@@ -20,8 +20,10 @@ def export(
 ) -> dict[Path, int]:
     """Export a dialogue file, with the ranks of its run file, and tell what was written, with the rows of each.
 
-    to: `csv` or `parquet`, a file for each table; or `datasets`, a folder that `datasets.load_from_disk` reads.
-    folder: a new or an empty one, filled as a whole or not at all. note: called with a line for what is left out.
+    - `file`: the dialogue file
+    - `to`: `csv` or `parquet`, a file for each table; or `datasets`, a folder that `datasets.load_from_disk` reads
+    - `folder`: a new or an empty one, filled as a whole or not at all
+    - `note`: called with a line for what is left out
 
     Raises InputError for another `to`, a folder that holds something or cannot be written, what is no dialogue file, a
     run file that is damaged, and without the packages that are needed.

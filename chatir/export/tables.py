@@ -33,7 +33,10 @@ text: the round as the file holds it, question and answer. repeated: whether the
 
 @dataclass(frozen=True)
 class Table:
-    """A table that may be larger than memory. rows: to be gone through once; None in them is not known."""
+    """A table that may be larger than memory. columns: their names, in order, with the type of what is in them.
+
+    rows: to be gone through once; None in them is not known.
+    """
 
     name: str
     columns: Mapping[str, Kind]

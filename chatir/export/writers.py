@@ -23,7 +23,7 @@ Writer = Callable[[Run, Path], dict[str, int]]
 
 
 def csv_files(run: Run, folder: Path) -> dict[str, int]:
-    """A file for each table: UTF-8, every text in quotes, what is not known left empty.
+    """A CSV file for each table: UTF-8, every text in quotes, what is not known left empty.
 
     Texts are as they stand, whatever they look like: `pandas.read_csv(file, dtype=str, keep_default_na=False)` gives
     each of them back. A program for spreadsheets may take one that begins with `=` for a formula.
@@ -42,7 +42,10 @@ def csv_files(run: Run, folder: Path) -> dict[str, int]:
 
 
 def parquet_files(run: Run, folder: Path) -> dict[str, int]:
-    """A file for each table, with typed columns; what is not known is null."""
+    """A Parquet file for each table, with typed columns; what is not known is null.
+
+    Raises InputError without the package pyarrow.
+    """
     arrow, parquet = _needed("pyarrow", "parquet"), _needed("pyarrow.parquet", "parquet")
     kinds = {str: arrow.string(), int: arrow.int64(), bool: arrow.bool_()}
     written = {}
@@ -58,7 +61,7 @@ def parquet_files(run: Run, folder: Path) -> dict[str, int]:
 
 
 def dataset_folder(run: Run, folder: Path) -> dict[str, int]:
-    """The dialogs, a row each, as `datasets.load_from_disk` reads them."""
+    """The dialogs, a row each, as `datasets.load_from_disk` reads them. Raises InputError without that package."""
     datasets, arrow = _needed("datasets", "datasets"), _needed("pyarrow", "datasets")
     typed = features(datasets)
     shown = not datasets.are_progress_bars_disabled()

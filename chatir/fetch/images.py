@@ -29,7 +29,7 @@ logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True)
 class ImageReport:
-    """Images fetched now, images that were there, and (image, reason) for those that failed, in the order asked."""
+    """Images fetched now, images present before, and (image, reason) for those that failed, in the order asked."""
 
     fetched: int
     present: int
@@ -52,9 +52,9 @@ def fetch_images(
     The same call again continues: an image that is there is not asked for. One that fails is reported and the
     others go on. An interrupt leaves whole images only. Not to be called inside a running asyncio loop.
 
-    workers: images in flight. progress: called with images done (there, fetched or failed), of how many, failed
-    ones, and bytes fetched. attempts: for each image; wait: seconds before the second, doubled for each further
-    one. timeout: seconds without a byte.
+    base_url: what the paths follow. workers: images in flight. progress: called with images done (there, fetched or
+    failed), of how many, failed ones, and bytes fetched. attempts: for each image; wait: seconds before the second,
+    doubled for each further one. timeout: seconds without a byte.
 
     Raises InputError, before any request, for a path that leaves the folder, and when the folder cannot be
     written; FetchError when the source is down.

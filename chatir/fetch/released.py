@@ -32,8 +32,8 @@ def fetch_released(
 ) -> list[Path]:
     """Bring the released files into `folder`, under the paths they have in their repository.
 
-    Files already there are kept. progress: called with one line for each file. table: the files to bring.
-    retries: further attempts for each file. timeout: seconds without a byte.
+    Files already there are kept. base_url: what their paths follow. progress: called with one line for each file.
+    table: the files to bring. retries: further attempts for each file. timeout: seconds without a byte.
 
     Raises InputError, before anything is fetched, for a file there with another content (never overwritten),
     or when the folder cannot be written; FetchError when the source does not give a file, or another one.

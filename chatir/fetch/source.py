@@ -12,7 +12,10 @@ class FetchError(ChatirError):
 
 
 def base_address(base_url: str) -> str:
-    """The address with one slash at its end, so that a relative path can follow. Raises InputError."""
+    """The address with one slash at its end, so that a relative path can follow.
+
+    Raises InputError for one that is not of HTTP or HTTPS, or holds a password, a query or a fragment.
+    """
     try:
         url = urlsplit(base_url)
         usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0

@@ -21,6 +21,7 @@ from chatir.models.loading import (
     model_identity,
 )
 from chatir.models.looks import Look, LookingModel
+from chatir.models.model_name import ModelName
 from chatir.plugins import Context
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ class AnswerDecoding(BaseModel):
 class Blip2Options(AnswerDecoding):
     """A model and how it is run.
 
-    model: a hub id or a folder. revision: of the hub (None: the newest). precision: `auto` is 8bit on a GPU and
-    fp32 without one. device_map: `auto`, another word of accelerate's, or a device. batch_size: questions at once.
-    kept_images: images that stay encoded; more than are in play are of no use.
+    model: a hub id, a folder, or the built-in `scenes:blip2`. revision: of the hub (None: the newest). precision:
+    `auto` is 8bit on a GPU and fp32 without one. device_map: `auto`, another word of accelerate's, or a device.
+    batch_size: questions at once. kept_images: images that stay encoded; more than are in play are of no use.
     """
 
-    model: str = Field(default="Salesforce/blip2-flan-t5-xxl", min_length=1)
+    model: ModelName = "Salesforce/blip2-flan-t5-xxl"
     revision: str | None = None
     precision: Precision = "auto"
     device_map: str = "auto"
@@ -68,7 +69,7 @@ class Blip2Model(LookingModel):
     """A BLIP-2 with any language model, T5 or OPT; loaded when it is first asked.
 
     Gives what transformers' own `generate` gives for the image and the text, whatever the batch, but for
-    near-ties of the best beams.
+    near-ties of the best beams. Raises InputError for a model that is no BLIP-2, or cannot be loaded.
     """
 
     backend = "transformers"

@@ -54,11 +54,16 @@ def _further_fields(value: Any) -> Any:
 class ChatOptions(BaseModel):
     """An endpoint and how it is asked.
 
-    base_url: of the API, OPENAI_BASE_URL or OpenAI's own unless given. temperature: None leaves it to the
-    server. seed: `run` derives one for each request from the run's, `none` sends none, a number is sent with
-    every request. extra: further fields of the request, a JSON object. requests_per_minute: None for no limit.
-    timeout: seconds for one attempt. key_env: the environment variable that holds the key. price_in, price_out:
-    US dollars per million tokens, for what the price list lacks.
+    - `model`: its name there
+    - `base_url`: of the API, `OPENAI_BASE_URL` or OpenAI's own unless given
+    - `temperature`: None leaves it to the server
+    - `max_tokens`: new ones per reply
+    - `seed`: `run` derives one for each request from the run's, `none` sends none, a number is sent with every request
+    - `extra`: further fields of the request, a JSON object
+    - `concurrency`: requests in flight, at most; `requests_per_minute`: None for no limit
+    - `timeout`: seconds for one attempt
+    - `key_env`: the environment variable that holds the key
+    - `price_in`, `price_out`: US dollars per million tokens, for what the price list lacks
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -86,7 +91,8 @@ class ChatEndpoint:
     """Completes chats, many at once; retries what may pass, and raises a ChatirError for what stops a run.
 
     The first request goes alone, so that a wrong key costs one request. Texts from the server never contain
-    the key. May be used in one event loop after another, if `close` is awaited between them.
+    the key. May be used in one event loop after another, if `close` is awaited between them. Raises InputError for a
+    base URL that is none, or holds a secret.
     """
 
     chats = True
@@ -131,9 +137,10 @@ class ChatEndpoint:
         return (tokens_in * price[0] + tokens_out * price[1]) / 1e6
 
     def max_cost(self, request: Request, image_tokens: int = 0) -> float | None:
-        """What a request can cost at most, if each attempt were paid for and none but the last of use.
+        """US dollars that a request can cost at most, if each attempt were paid for and none but the last of use.
 
-        A token holds a byte at least, and max_tokens bounds the reply. image_tokens: of the image that goes with it.
+        A token holds a byte at least, and `max_tokens` bounds the reply. image_tokens: of the image that goes with it.
+        None when the price is unknown.
         """
         size = image_tokens + sum(len(message.content.encode()) + _TOKENS_AROUND for message in request.messages)
         return self.cost(ATTEMPTS * size, ATTEMPTS * (request.max_tokens or self._options.max_tokens))

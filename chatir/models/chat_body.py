@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def chat_body(request: Request, options: ChatOptions, *, official: bool, keyed: bool = False) -> dict[str, Any]:
-    """What is sent. official: to OpenAI itself. keyed: with an image's hash where its data URL would stand."""
+    """What is sent for a request, as the endpoint's options say. official: to OpenAI itself.
+
+    keyed: with an image's hash where its data URL would stand.
+    """
     # OpenAI's newer models refuse the old name, and other servers do not know the new one.
     longest = "max_completion_tokens" if official else "max_tokens"
     body: dict[str, Any] = {

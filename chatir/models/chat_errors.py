@@ -51,7 +51,7 @@ class _Choice(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens that a reply tells; None for what is no count."""
+    """Tokens that a reply tells, read (prompt_tokens) and written (completion_tokens); None for what is no count."""
 
     prompt_tokens: _Count = None
     completion_tokens: _Count = None

@@ -23,9 +23,10 @@ def total(values: Iterable[float | None]) -> float | None:
 class Request:
     """Messages to complete.
 
-    seed: of this very request, for a model that samples. max_tokens: how long the text may become; None: as
-    the model's own options say. whole: the text is wanted to its end; else its first question will do, and a
-    model at hand stops there. image: shown with the first message by the user, by a chat endpoint only.
+    - `seed`: of this very request, for a model that samples
+    - `max_tokens`: how long the text may become; None: as the model's own options say
+    - `whole`: the text is wanted to its end; else its first question will do, and a model at hand stops there
+    - `image`: shown with the first message by the user, by a chat endpoint only
     """
 
     messages: tuple[Message, ...]
@@ -39,9 +40,9 @@ class Request:
 class Completion:
     """A model's text, or the failure to get one, never both.
 
-    cut: whether max_tokens ended it. others: what else a model offers, best first, where it searches for
-    several, each with its `cut`. tokens_in, tokens_out, cost (US dollars): of all attempts together; None where
-    nobody told.
+    - `cut`: whether `max_tokens` ended it
+    - `others`: what else a model offers, best first, where it searches for several, each with its `cut`
+    - `tokens_in`, `tokens_out`, `cost` (US dollars): of all attempts together; None where nobody told
     """
 
     text: str | None

@@ -26,9 +26,11 @@ Detail = Literal["auto", "low", "high"]
 class ImageOptions(BaseModel):
     """How images are sent.
 
-    max_side: pixels of the longer side at most; a smaller image stays as it is. detail: how closely the server is
-    asked to look; `auto` asks for nothing, which servers that do not know the word understand too. quality: of the
-    JPEG. kept_images: how many stay encoded; the one used longest ago goes first.
+    - `max_side`: pixels of the longer side at most; a smaller image stays as it is
+    - `detail`: how closely the server is asked to look; `auto` asks for nothing, which servers that do not know the
+      word understand too
+    - `quality`: of the JPEG, 1 to 100
+    - `kept_images`: how many stay encoded; the one used longest ago goes first
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -40,7 +42,10 @@ class ImageOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """An image as it is sent. sha256: of its bytes, before they become the text of the data URL."""
+    """An image as it is sent: a data URL, as url. sha256: of its bytes, before they become the text of the URL.
+
+    width, height: in pixels, after scaling. detail: how closely the server is asked to look.
+    """
 
     url: str = field(repr=False)
     sha256: str

@@ -19,7 +19,14 @@ QUESTION_TOKENS = 12
 
 @dataclass(frozen=True)
 class Estimate:
-    """Calls, tokens and US dollars; None where nobody knows."""
+    """What rounds to come will take, roughly; two of them can be added.
+
+    - `calls`: requests to a model
+    - `tokens_in`, `tokens_out`: tokens read and written
+    - `cost`: US dollars
+
+    None where nobody knows; a sum with what nobody knows is None too.
+    """
 
     calls: int = 0
     tokens_in: int | None = 0
@@ -36,11 +43,11 @@ class Estimate:
 
 
 def tokens_of(messages: Sequence[Message]) -> int:
-    """Tokens of some messages, roughly."""
+    """Tokens of some messages, roughly: four characters each, and some for every message."""
     return sum(len(message.content) // CHARACTERS_PER_TOKEN + TOKENS_AROUND for message in messages)
 
 
 def rounds_to_come(dialog: Dialog, rounds: int) -> Iterator[Dialog]:
-    """The dialog at the start of each round to come."""
+    """The dialog at the start of each round that it still lacks of `rounds`, those before it being `TYPICAL`."""
     for missing in range(rounds - len(dialog.rounds)):
         yield replace(dialog, rounds=(*dialog.rounds, *[TYPICAL] * missing))

@@ -22,8 +22,9 @@ the model's own end."""
 class Decoding:
     """How tokens are chosen.
 
-    greedy: the likeliest each time. sample: by chance, at a temperature, among the likeliest that make up
-    top_p; each text's chance comes from its own seed. first-unasked: a search with `beams`, all of them given back.
+    - `decode`: `greedy`, the likeliest each time; `sample`, by chance, at `temperature`, among the likeliest that make
+      up `top_p`, each text's chance coming from its own seed; `first-unasked`, a search with `beams`, all of them given
+      back
     """
 
     decode: Decode = "greedy"
@@ -40,7 +41,10 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Generated:
-    """Texts for one prompt, best first, and whether its length ended each. Tokens do not count padding."""
+    """Texts for one prompt, best first, and cuts: whether its length ended each.
+
+    tokens_in: of the prompt; tokens_out: of the best text. Padding does not count.
+    """
 
     texts: tuple[str, ...]
     cuts: tuple[bool, ...]
@@ -97,7 +101,11 @@ class Generator:
     def generate(
         self, texts: Sequence[str], seeds: Sequence[int], max_tokens: int, ending: Ending, *, special: bool = True
     ) -> list[Generated]:
-        """Continue (or transform) each text, in one batch."""
+        """Continue (or transform) each text, in one batch.
+
+        seeds: one a text, for `sample`. max_tokens: new ones, at most. ending: what else ends a text. special: whether
+        the tokenizer adds what it adds around a text.
+        """
         import torch
 
         several = self._decoding.beams if self._decoding.decode == "first-unasked" else 1

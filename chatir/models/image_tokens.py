@@ -27,7 +27,7 @@ _PHOTO = (640, 480)
 
 
 def most_tokens(model: str, max_side: int, detail: Detail) -> int:
-    """What an image whose sides are no longer than that can take.
+    """Tokens that an image whose sides are no longer than `max_side` pixels can take, at most.
 
     For a model that is not listed, what the dearest would take: 8,500 tokens for the smallest image and 25,501 for
     768 x 768 pixels, where OpenAI's models that count patches stay below 3,800, Claude and Gemini below 2,500, and
@@ -38,7 +38,7 @@ def most_tokens(model: str, max_side: int, detail: Detail) -> int:
 
 
 def typical_tokens(model: str, max_side: int, detail: Detail) -> int:
-    """What a photo takes, scaled down to that; for a model that is not listed, what gpt-4o takes."""
+    """Tokens that a photo takes, its sides scaled down to `max_side` pixels; for an unlisted model, as for gpt-4o."""
     longer, shorter = _PHOTO
     scale = min(1.0, max_side / longer)
     return _tokens(_TOKENS.get(_family(model), _FULL_SIZE), longer * scale, shorter * scale, low=detail == "low")

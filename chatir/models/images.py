@@ -43,15 +43,15 @@ class ImageError(Exception):
 class ImageFolder:
     """The images below a folder, by their relative paths. Nothing outside of it is opened, whatever links say.
 
-    Raises ImageError, of kind `missing_image`, `refused_image` (outside of the folder, no file, over `MAX_BYTES`
-    or `MAX_PIXELS`) or `broken_image` (does not decode).
+    root: the folder, None for a run without images. Methods raise ImageError, of kind `missing_image`, `refused_image`
+    (outside of the folder, no file, over `MAX_BYTES` or `MAX_PIXELS`) or `broken_image` (does not decode).
     """
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
 
     def read(self, image: str) -> bytes:
-        """The bytes of an image file."""
+        """The bytes of an image file. Raises ImageError."""
         if self._root is None:
             raise ImageError("missing_image", f"{image}: the run has no folder of images")
         if problem := image_problem(image):
@@ -76,7 +76,7 @@ class ImageFolder:
         return content
 
     def open(self, image: str) -> Image.Image:
-        """An image, decoded: RGB, turned as its EXIF data say, the first frame of several."""
+        """An image, decoded: RGB, turned as its EXIF data say, the first frame of several. Raises ImageError."""
         return decoded(image, self.read(image))
 
 

@@ -15,7 +15,10 @@ _known: set[str] = set()
 
 
 def key_of(variable: str) -> str | None:
-    """The key that an environment variable holds, None if it holds none; from now on `hidden` knows it."""
+    """The key that an environment variable holds, None if it holds none; from now on `hidden` knows it.
+
+    Raises InputError, which does not show it, for one with a character that no key has.
+    """
     key = os.environ.get(variable, "").strip()
     if not key:
         return None

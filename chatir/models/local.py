@@ -15,6 +15,7 @@ from chatir.models.batches import AHEAD, Batches
 from chatir.models.completion import Completion, Request
 from chatir.models.generation import Decode, Decoding, Ending, Generated, Generator
 from chatir.models.loading import Loaded, Precision, chosen_precision, load_model, load_tokenizer, model_identity
+from chatir.models.model_name import ModelName
 from chatir.models.remembered import Remembered
 from chatir.plugins import Context
 from chatir.prompts import Message
@@ -27,15 +28,15 @@ _TODAY = "{%- macro strftime_now(form) -%}26 Jul 2024{%- endmacro -%}"
 class LocalOptions(BaseModel):
     """A model and how it decodes.
 
-    model: a hub id or a folder. revision: of the hub (None: the newest). precision: `auto` is bf16 on a GPU and
-    fp32 without one. device_map: `auto`, another word of accelerate's, or a device. decode: `greedy`, `sample` (at
-    `temperature`, within `top_p`) or `first-unasked` (of `beams`, the first that the dialog has not asked).
-    max_tokens: new ones per text. chat: whether to use the model's chat template; `auto`: if it has one.
-    batch_size: texts at once.
+    model: a hub id, a folder, or the built-in `scenes:t5`. revision: of the hub (None: the newest). precision:
+    `auto` is bf16 on a GPU and fp32 without one. device_map: `auto`, another word of accelerate's, or a device.
+    decode: `greedy`, `sample` (at `temperature`, within `top_p`) or `first-unasked` (of `beams`, the first that the
+    dialog has not asked). max_tokens: new ones per text. chat: whether to use the model's chat template; `auto`: if
+    it has one. batch_size: texts at once.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-    model: str = Field(min_length=1)
+    model: ModelName
     revision: str | None = None
     precision: Precision = "auto"
     device_map: str = "auto"

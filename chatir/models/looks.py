@@ -96,7 +96,7 @@ class LookingModel(ABC):
         self._seen.clear()
 
     def complete(self, looks: Sequence[Look]) -> list[Completion]:
-        """Complete each look. An image that cannot be shown, or a text too long, is a failure of its own."""
+        """Complete each look, in order. An image that cannot be shown, or a text too long, is a failure of its own."""
         contents = self._contents(looks) if self._remembered.on else {}
         return self._remembered.complete(
             [self._key(look, contents) for look in looks],

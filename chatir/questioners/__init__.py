@@ -13,20 +13,26 @@ __all__ = ["Questioner", "Reply"]
 class Questioner(Protocol):
     """Asks the next question of each dialog.
 
-    `ask` may be a plain method (a local model: it runs in the player's own thread) or an `async` one (an
-    API). Optional attributes, with their defaults: `name` (the class's), `batch_size` (1; dialogs a
-    call), `concurrency` (1; calls in flight; a plain method is then called from as many threads),
-    `config` ({}; plain data that fixes the replies), `uses_said` (False), `needs_images` (False),
-    `ready()` (before a run; raises InputError for want of a key, say), `check(target, rounds)` (raises
-    InputError for a target that it cannot play), `max_cost(dialog)` (US dollars that the next reply can
-    cost at most; None when nobody knows), `estimate(dialog, rounds)` (a
-    `chatir.models.estimates.Estimate` of the rounds to come) and `close()` (at the end of a run; the
-    player must still be usable in another).
+    `ask` may be a plain method (a local model: it runs in the player's own thread) or an `async` one (an API). A
+    player may have these attributes too:
+
+    - `name`: what it is called in files (default: its class's name)
+    - `batch_size`: dialogs a call, at most (1)
+    - `concurrency`: calls in flight, at most (1); a plain method is then called from as many threads
+    - `config`: plain data that fixes the replies (`{}`); a run goes on only with the same
+    - `uses_said`: whether it is shown what people said, `Dialog.said` (False)
+    - `needs_images`: whether it looks at the images (False)
+    - `ready()`: called before a run; raises InputError for want of a key, say
+    - `check(target, rounds)`: raises InputError for a target that it cannot play for so many rounds
+    - `max_cost(dialog)`: US dollars that the next reply can cost at most, None when nobody knows
+    - `estimate(dialog, rounds)`: a `chatir.models.estimates.Estimate` of the rounds that the dialog still lacks
+    - `close()`: called at the end of a run, awaited if it is async; the player must still be usable in another
     """
 
     def ask(self, dialogs: Sequence[Dialog]) -> Sequence[Reply] | Awaitable[Sequence[Reply]]:
         """Give one reply a dialog, in order: a question of one line, or `Reply.failed(kind, message)`.
 
-        Raising a ChatirError stops the run; any other exception fails the dialogs of this call.
+        Raising a ChatirError stops the run. Any other exception fails the dialog; of a call with several, each is tried
+        once more on its own first (not with `deterministic`, whose batches are fixed).
         """
         ...

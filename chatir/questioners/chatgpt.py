@@ -13,7 +13,7 @@ MODEL = "gpt-4o-mini-2024-07-18"
 
 
 class Options(ChatOptions, PromptOptions):
-    """As those of an endpoint, and of a prompt."""
+    """As those of an endpoint, and of a prompt. model: a snapshot, unless another is named."""
 
     model: str = Field(default=MODEL, min_length=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chatir.models.model_name import ModelName
 from chatir.plugins import Context
 from chatir.questioners.hf import HF, Options
 
@@ -9,25 +10,25 @@ from chatir.questioners.hf import HF, Options
 class FlanT5XLOptions(Options):
     """As those of `hf`."""
 
-    model: str = "google/flan-t5-xl"
+    model: ModelName = "google/flan-t5-xl"
 
 
 class FlanT5XXLOptions(Options):
     """As those of `hf`."""
 
-    model: str = "google/flan-t5-xxl"
+    model: ModelName = "google/flan-t5-xxl"
 
 
 class FlanAlpacaXLOptions(Options):
     """As those of `hf`."""
 
-    model: str = "declare-lab/flan-alpaca-xl"
+    model: ModelName = "declare-lab/flan-alpaca-xl"
 
 
 class FlanAlpacaXXLOptions(Options):
     """As those of `hf`."""
 
-    model: str = "declare-lab/flan-alpaca-xxl"
+    model: ModelName = "declare-lab/flan-alpaca-xxl"
 
 
 def flan_t5_xl(options: FlanT5XLOptions, context: Context) -> HF:

@@ -24,5 +24,5 @@ class Human:
             )
 
     def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:
-        """The question that people asked in the round at hand."""
+        """The question that people asked in the round at hand, of each dialog."""
         return [Reply(dialog.said[len(dialog.rounds)].question) for dialog in dialogs]

@@ -32,10 +32,12 @@ LONG = 1000
 
 
 class Options(BaseModel):
-    """file: dialogue JSON whose questions make the pool (None: the released VisDial queries, which people asked).
+    """What the pool is made of.
 
-    size: keep only the most frequent questions. own: may questions be picked that the file asks about the very
-    same image, and about no other?
+    - `file`: dialogue JSON whose questions make the pool (None: the released VisDial queries, which people asked)
+    - `size`: keep only so many questions, the most frequent ones (None: all)
+    - `own`: may questions be picked that the file asks about the very same image, and about no other?
+    - `batch_size`: dialogs a call
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,7 +49,10 @@ class Options(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PoolQuestion:
-    """A question as most people worded it, its normalised form, and its image if it was asked about one only."""
+    """A question of the pool: its most frequent wording as `text`, and its `normalised` form.
+
+    only_image: the image that it was asked about, None if it was asked about several.
+    """
 
     text: str
     normalised: str
@@ -59,8 +64,8 @@ class Pool:
 
     Nearness is the cosine of all-MiniLM-L6-v2 vectors of a question and of the dialog as the released evaluation
     joins it: caption and rounds with ", " between (the encoder reads the first 256 tokens). Among equals the
-    earlier in the pool wins, which is the more frequent. The non-generative baseline of Levy et al. (NeurIPS
-    2023) trained a classifier over 40,000 questions instead.
+    earlier in the pool wins, which is the more frequent. Nothing is left to chance: seeds do not matter. The
+    non-generative baseline of Levy et al. (NeurIPS 2023) trained a classifier over 40,000 questions instead.
 
     An image is known by its path: questions about the target are left out where the file calls it the same.
     """
@@ -106,7 +111,7 @@ class Pool:
             )
 
     def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:
-        """Pick the next question of each dialog."""
+        """Pick the next question of each dialog; a dialog fails (`pool_exhausted`) where none is left to ask."""
         return [self._pick(dialog) for dialog in dialogs]
 
     def _pick(self, dialog: Dialog) -> Reply:

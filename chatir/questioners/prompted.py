@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -97,7 +97,7 @@ class PromptedModel(Prompted):
         """Ask the next question of each dialog."""
         completions = self.model.complete([self.request(dialog) for dialog in dialogs])
         return [
-            question_reply(first_unasked(dialog, completion))
+            question_reply(first_unasked([turn.question for turn in dialog.rounds], completion))
             for dialog, completion in zip(dialogs, completions, strict=True)
         ]
 
@@ -115,13 +115,13 @@ def question_reply(completion: Completion) -> Reply:
     return Reply(question, raw, completion.tokens_in, completion.tokens_out, completion.cost, failure)
 
 
-def first_unasked(dialog: Dialog, completion: Completion) -> Completion:
-    """The completion with the first of its texts that asks something new in this dialog; the best, if none does."""
+def first_unasked(asked: Iterable[str], completion: Completion) -> Completion:
+    """The completion with the first of its texts that asks what was not `asked` yet; the best, if none does."""
     if completion.text is None or not completion.others:
         return completion
-    asked = {normalised_question(turn.question) for turn in dialog.rounds}
+    before = {normalised_question(question) for question in asked}
     for text, cut in ((completion.text, completion.cut), *completion.others):
         question = clean_question(text)
-        if question is not None and normalised_question(question) not in asked:
+        if question is not None and normalised_question(question) not in before:
             return replace(completion, text=text, cut=cut, others=())
     return replace(completion, others=())

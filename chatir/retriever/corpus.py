@@ -26,10 +26,12 @@ Vectors = NDArray[np.float32]
 class Corpus:
     """The images to search in, an ordered list of relative paths, and a unit vector of each.
 
-    shards: the vectors, float32 arrays [n, d] whose rows follow one another as `images` do; memory-mapped
-    where they come from an index. left_out: images of the list that have no vector, as they are broken.
-    fingerprint: what the corpus is, in hex, wherever it lies and whoever indexed it (`images_fingerprint`), or,
-    where the vectors are all there is, `vectors_fingerprint`.
+    - `images`: the paths, in the corpus's order, by which equal scores are ranked
+    - `shards`: the vectors, float32 arrays [n, d] whose rows follow one another as `images` do; memory-mapped where
+      they come from an index
+    - `fingerprint`: what the corpus is, in hex, wherever it lies and whoever indexed it (`images_fingerprint`), or,
+      where the vectors are all there is, `vectors_fingerprint`
+    - `left_out`: images of the list that have no vector, as they are broken
     """
 
     images: tuple[str, ...]
@@ -39,7 +41,10 @@ class Corpus:
 
     @classmethod
     def of(cls, images: Sequence[str], vectors: ArrayLike) -> Corpus:
-        """A corpus in memory, of vectors [n, d] in the images' order. Raises InputError if they do not fit."""
+        """A corpus in memory, of unit vectors [n, d] in the images' order; they are kept as float32.
+
+        Raises InputError for vectors that are none, or not as many as images, and for images that no corpus can have.
+        """
         names, array = checked_images(images, "the corpus"), np.asarray(vectors)
         if problem := vectors_problem(array, len(names)):
             raise InputError(f"the vectors of the corpus {problem}")
@@ -100,7 +105,7 @@ def checked_images(images: Sequence[str], where: str) -> tuple[str, ...]:
 
 
 def vectors_problem(vectors: NDArray[Any], count: int, what: str = "images") -> str | None:
-    """What makes an array no unit vectors of `count` images (or other things), or None."""
+    """What makes an array no unit vectors [count, d] of images (or other things), or None."""
     if not np.issubdtype(vectors.dtype, np.floating):
         return f"are {vectors.dtype}, but must be floating-point numbers"
     if vectors.ndim != 2 or vectors.shape[1] == 0:
@@ -122,7 +127,7 @@ def images_fingerprint(images: Iterable[tuple[str, str]]) -> str:
 
 
 def vectors_fingerprint(images: Iterable[str], shards: Iterable[Vectors]) -> str:
-    """Hash of a corpus known by vectors only: its paths in order, then all rows as little-endian float32."""
+    """Hash of a corpus known by vectors [n, d] only: its paths in order, then all rows as little-endian float32."""
     total = _sha256("chatir corpus of vectors 1", images)
     for shard in shards:
         total.update(row_bytes(shard))
@@ -130,7 +135,7 @@ def vectors_fingerprint(images: Iterable[str], shards: Iterable[Vectors]) -> str
 
 
 def row_bytes(vectors: Vectors) -> memoryview:
-    """The rows one after another, as little-endian float32."""
+    """The rows of vectors [n, d] one after another, as little-endian float32."""
     return np.ascontiguousarray(vectors, dtype="<f4").data
 
 

@@ -23,7 +23,7 @@ from chatir.retriever.score import ScoredFile
 
 
 def curve_text(scores: ScoredFile, ks: Sequence[int]) -> str:
-    """The measures of every round, a row each, and under them those of whole dialogs.
+    """The measures of every round, a row each, and under them those of whole dialogs, with Hits and Recall at `ks`.
 
     Where some dialogs have ended before, figures of the round itself stand as "-".
     """
@@ -60,7 +60,7 @@ def _of_dialogs(scores: ScoredFile, ks: Sequence[int]) -> list[str]:
 
 
 def curve_json(scores: ScoredFile, ks: Sequence[int]) -> dict[str, Any]:
-    """The same as plain data; null where a figure cannot be given."""
+    """The measures of every round as plain data, with Hits and Recall at `ks`; null where a figure cannot be given."""
     ranks, ranking = scores.ranks, scores.ranking
     figures: dict[str, Figures | None] = {}
     for k in ks:

@@ -28,7 +28,7 @@ def dialog_text(dialog: Dialog | str, separator: str) -> str:
 
 @dataclass(frozen=True)
 class TextReader:
-    """Makes tokens of texts.
+    """Makes tokens of texts, by a tokenizer of transformers.
 
     limit: tokens that a text is cut to, those that end it kept. width: every row is padded to so many, and the model
     is not told (None: to the longest of its batch, and masked). lowercase: whether capitals are made small first.

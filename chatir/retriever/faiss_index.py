@@ -44,7 +44,8 @@ class FaissIndex:
     """An inner-product index of a corpus, which it reads again to score what FAISS finds in float64.
 
     A flat index looks at all images: its results are those of `top_k`. Any other misses what it does not look at; how
-    much, is told by comparing a sample of queries with `top_k`.
+    much, is told by comparing a sample of queries with `top_k`. Needs the extra `faiss`. Made by `build` or `load`, of
+    arrays [n, d].
     """
 
     def __init__(self, index: Any, arrays: list[Array], longest: float) -> None:
@@ -52,10 +53,12 @@ class FaissIndex:
 
     @classmethod
     def build(cls, corpus: Vectors, factory: str = "auto") -> FaissIndex:
-        """Index a corpus block by block; what a corpus may be is said at `target_ranks`, but float64 is refused.
+        """Index a corpus [N, d] block by block; what it may be is said at `target_ranks`, but float64 is refused.
 
-        factory: FAISS's index factory string. `auto` is `Flat` up to a million images, else `IVF{4 sqrt(N)},Flat`,
-        trained on evenly spaced images. Raises InputError.
+        factory: FAISS's index factory string (https://github.com/facebookresearch/faiss/wiki/The-index-factory). `auto`
+        is `Flat` up to a million images, else `IVF{4 sqrt(N)},Flat`, trained on evenly spaced images.
+
+        Raises InputError for such a corpus or an empty one, a factory that FAISS does not take, and without FAISS.
         """
         faiss = _faiss()
         arrays = shards(corpus)
@@ -84,7 +87,8 @@ class FaissIndex:
         """float64 scores and int64 positions [n, min(k, N)] on the CPU, in the order of `top_k`.
 
         probes: how many lists of an inverted file are looked through, by default the square root of their number.
-        Where too few images were found, scores are -inf and positions -1. Raises InputError.
+        Where too few images were found, scores are -inf and positions -1. Raises InputError for queries of float64 or
+        another dimension, and for a k or probes below 1.
         """
         asked = query_part(queries)
         same_dimensions(asked.vectors, self._arrays[0])
@@ -129,7 +133,7 @@ class FaissIndex:
         return torch.from_numpy(scores), torch.from_numpy(np.take_along_axis(places, order, 1)), sure
 
     def save(self, path: Path) -> None:
-        """Write the index as one file; the corpus is not in it. Raises InputError."""
+        """Write the index as one file; the corpus is not in it. Raises InputError when it cannot be written."""
         faiss = _faiss()
         head = {"longest": self._longest, "corpus": _identity(self._arrays)}
         with atomic_writer(path) as file:
@@ -138,7 +142,7 @@ class FaissIndex:
 
     @classmethod
     def load(cls, path: Path, corpus: Vectors) -> FaissIndex:
-        """Read an index that `save` wrote, of this corpus. Raises InputError."""
+        """Read an index that `save` wrote, of this corpus [N, d]. Raises InputError for any other file."""
         faiss = _faiss()
         arrays = shards(corpus)
         try:

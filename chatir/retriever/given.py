@@ -13,9 +13,10 @@ from chatir.retriever.corpus import Vectors, vectors_problem
 
 
 def given_vectors(name: str, encode: Callable[[Sequence[Any]], Any], things: Sequence[Any], what: str) -> Vectors:
-    """Unit vectors [n, d], float32, of what a retriever was asked to encode; what: dialogs or images.
+    """Unit vectors [n, d], float32, of the n things that a retriever was asked to encode.
 
-    Raises InputError that names the retriever for anything else, and for whatever it raised.
+    name: the retriever's; what: dialogs or images, both for error messages. Raises InputError that names the retriever
+    for anything else that it gave, and for whatever it raised (a ChatirError as it is).
     """
     try:
         vectors = as_array(encode(things))
@@ -30,7 +31,10 @@ def given_vectors(name: str, encode: Callable[[Sequence[Any]], Any], things: Seq
 
 
 def as_array(vectors: Any) -> NDArray[Any]:
-    """A tensor, on whatever device, or what numpy takes for an array. Types that numpy lacks become float32."""
+    """A tensor, on whatever device, or what numpy takes for an array, as an array of the same shape [...].
+
+    Types that numpy lacks become float32.
+    """
     import torch
 
     if isinstance(vectors, torch.Tensor):

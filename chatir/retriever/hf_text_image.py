@@ -65,7 +65,7 @@ class HFTextImage(TwoTower):
             raise InputError(f"model {model}: is a {config.model_type}, which has no text and image features")
 
     def prepare(self, image: Image) -> dict[str, Tensor]:
-        """The pixel values of an image, and what else the model takes with them, one row each."""
+        """The pixel values of an image, and what else the model takes with them, each [1, ...]."""
         if getattr(self._processor, "do_center_crop", False):
             image = _without_far_ends(image)  # which would be enlarged first, by gigabytes
         return dict(self._processor(images=image, return_tensors="pt"))

@@ -68,7 +68,7 @@ def looked_ahead(
 
 @dataclass(frozen=True)
 class Look:
-    """An image as its file is now; prepared: what the retriever encodes, None if the image is broken."""
+    """An image as its file is now, on record; prepared: what the retriever encodes, None if the image is broken."""
 
     record: ImageRecord
     prepared: Any
@@ -126,7 +126,10 @@ class Looker:
 
 
 class Encoder:
-    """Encodes what was prepared, in the calling thread; vectors that are none are refused."""
+    """Encodes what was prepared, in the calling thread; vectors that are none are refused.
+
+    Raises InputError for a retriever whose batch_size is no whole number of at least 1.
+    """
 
     def __init__(self, retriever: Retriever) -> None:
         self.name = Identity.of(retriever).name

@@ -31,9 +31,11 @@ def import_vectors(
     """Keep vectors of a corpus, computed elsewhere with the same retriever, as its index.
 
     file: `.npy`, or `.pth` or `.pt` as torch saves it, with [n, d] floating-point numbers in the images' order; or the
-    pair (ids, vectors) that ChatIR's own evaluation saves as `corpus_*.pth`, where an id is a place in the list, from
-    0. where: the list, as error messages name it. Vectors that are not of length 1 are normalised, with a note.
-    Raises InputError.
+    pair (ids, vectors) that ChatIR's own evaluation saves as `corpus_*.pth`, where an id is a place in the list from 0
+    on. where: the list, as error messages name it. Vectors that are not of length 1 are normalised, with a note.
+
+    Raises InputError for a file that is of no such kind or damaged, for more or fewer vectors than the list has images,
+    another dimension than the retriever's, and a vector that is zero or not finite.
     """
     names = checked_images(images, where)
     vectors, places = _read(file)
@@ -81,7 +83,7 @@ class _Rows:
         self._file = file
 
     def check(self) -> int:
-        """How many are not of length 1. Raises InputError for one that has no direction."""
+        """How many are not of length 1. Raises InputError for one that has no direction, by its image and row."""
         count = 0
         for start in range(0, len(self._order), ROWS):
             lengths = _lengths(self._doubles(start, start + ROWS))

@@ -32,8 +32,9 @@ Note = Callable[[str], None]
 class IndexFolder:
     """An index: the retriever as far as it fixes image vectors, the list of images, and where these came from.
 
-    root: the image folder, resolved, as text; "imported" for vectors that were computed elsewhere, by whose file's
-    hash, `vectors_sha256`, they are known. All of this makes the index's key, so another one is never taken for it.
+    retriever, image_config: its name, and what fixes its vectors of images. images: the list. root: the image folder,
+    resolved, as text; "imported" for vectors that were computed elsewhere, by whose file's hash, `vectors_sha256`, they
+    are known. All of this makes the index's key, so another one is never taken for it.
     """
 
     retriever: str
@@ -76,7 +77,7 @@ class IndexFolder:
         return _indexes() / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', self.retriever)[:60]}-{self.key[:16]}"
 
     def establish(self) -> None:
-        """Make the folder and its `index.json` where there is none. Raises InputError if another index lies there."""
+        """Make the folder and its `index.json` where there is none. Raises InputError where it cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -115,7 +116,11 @@ class IndexFolder:
         return whole if len(whole) == len(shards) and same_dimension(whole) else None
 
     def corpus(self, shards: Sequence[Shard], on_broken: str, note: Note) -> Corpus:
-        """The corpus of its shards. Raises InputError for broken images, if they are to fail, or if all are."""
+        """The corpus of its shards.
+
+        on_broken: `fail` or `skip`. note: called with a line about images that are left out. Raises InputError for
+        broken images, if they are to fail, or if all are.
+        """
         records = [record for shard in shards for record in shard.records]
         good = [record for record in records if not record.broken]
         if broken := [record for record in records if record.broken]:

@@ -36,7 +36,7 @@ Report = Callable[[object], None]
 
 @dataclass(frozen=True)
 class Indexed:
-    """A corpus whose index is complete.
+    """A corpus whose index is complete, and the folder that it lies in.
 
     encoded: images that were encoded in this call, which took so many seconds. imported: vectors that were taken over.
     """
@@ -50,7 +50,10 @@ class Indexed:
 
 @dataclass(slots=True)
 class IndexProgress:
-    """How far an index has come: images that are done, those of earlier calls too, and broken ones among them."""
+    """How far an index has come: of total images those that are done, of earlier calls too, and broken ones among them.
+
+    encoded: images that this call encoded, in so many seconds.
+    """
 
     total: int
     done: int = 0
@@ -84,10 +87,17 @@ def index_images(
 ) -> Indexed:
     """The corpus of a folder's images, encoded as far as no index on disk has them.
 
-    Every shard is kept when it is done: whenever this ends, the same call goes on there. on_broken: `fail` raises
-    for images that are missing or broken, once all others are indexed; `skip` leaves them out of the corpus, with a
-    note. report gets an `IndexProgress`, often. threads: those that read and decode, one for each core unless given.
-    Raises InputError.
+    Every shard is kept when it is done: whenever this ends, the same call goes on there.
+
+    - `images`: the list, relative to the folder `root`
+    - `on_broken`: `fail` raises for images that are missing or broken, once all others are indexed; `skip` leaves them
+      out of the corpus, with a note
+    - `report`: gets an `IndexProgress`, often
+    - `note`: called with a line that the user should see
+    - `threads`: those that read and decode, one for each core unless given
+
+    Raises InputError for a list that no corpus can have, a folder that holds none of the images, vectors that are none,
+    an index that cannot be written, and for broken images as said.
     """
     names = checked_images(images, "the corpus")
     if on_broken not in ("fail", "skip"):

@@ -28,7 +28,8 @@ def open_corpus(
     With a root: the index of the images there. Without one: vectors that were imported for this retriever and list;
     else the images of the data folder, if all are there; else a complete index of the same, whose images may be gone
     or elsewhere (none of them is looked at); else the images of the data folder, as `on_broken` says.
-    Arguments and errors are those of `index_images`. Raises InputError if there is neither an index nor a folder.
+    Arguments and errors are those of `index_images`. Raises InputError if there is neither an index nor a folder, and
+    for vectors of several corpora with the same list, none of which is named.
     """
     names = checked_images(images, "the corpus")
     if root is None:

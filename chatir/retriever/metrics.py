@@ -3,7 +3,8 @@
 All take ranks[rounds + 1, dialogs], 1-based, row r after r rounds (row 0: the caption alone). 0 stands where a dialog
 had ended before: it was stopped at its first hit, or has fewer rounds than others. Such a dialog carries its best
 rank forward in what is cumulative (Hits@K, BRI); a measure of one round's own ranks is nan from there on, because it
-would be taken over other images than before. Percentages are 0 to 100. Each raises ValueError for what are no ranks.
+would be taken over other images than before. Percentages are 0 to 100. Each raises ValueError for what are no ranks
+(`as_ranks` tells), and for a k below 1.
 """
 
 from __future__ import annotations
@@ -27,28 +28,31 @@ def hits_at_k(ranks: ArrayLike, k: int = 10) -> Figures:
 
 
 def recall_at_k(ranks: ArrayLike, k: int = 10) -> Figures:
-    """Percentage of dialogs whose target is ranked k or better at the round itself [rounds + 1]."""
+    """Percentage of dialogs whose target is ranked k or better at the round itself [rounds + 1].
+
+    nan from the round on that not all dialogs played. With one target a dialog, this is what others call Success@k.
+    """
     checked = as_ranks(ranks)
     return _where_all_played(checked, _percentage(checked <= _cutoff(k)))
 
 
 def average_target_rank(ranks: ArrayLike) -> Figures:
-    """ATR: mean rank of the target at each round [rounds + 1]."""
+    """ATR: mean rank of the target at each round [rounds + 1] (Levy et al. 2023); nan once not all dialogs played."""
     checked = as_ranks(ranks)
     return _where_all_played(checked, checked.mean(axis=1))
 
 
 def mean_reciprocal_rank(ranks: ArrayLike) -> Figures:
-    """MRR: mean of 1 / rank at each round [rounds + 1]."""
+    """MRR: mean of 1 / rank at each round [rounds + 1], 0 to 1; nan once not all dialogs played."""
     checked = as_ranks(ranks)
     return _where_all_played(checked, (1 / np.maximum(checked, 1)).mean(axis=1))
 
 
 def best_log_rank_integral(ranks: ArrayLike) -> float:
-    """BRI: how early the target comes near the top, one figure, lower is better; nan where there are no rounds.
+    """BRI of ranks[rounds + 1, dialogs]: how early targets come near the top, one figure, lower is better.
 
     Mean over dialogs of the trapezoid integral over rounds of ln(best rank so far), divided by the number of rounds
-    (Lee et al., PlugIR, ACL 2024).
+    (Lee et al., PlugIR, ACL 2024). nan where there are no rounds.
     """
     best = np.log(best_ranks(ranks))
     rounds = len(best) - 1
@@ -62,7 +66,10 @@ def rounds_to_first_hit(ranks: ArrayLike, k: int = 10) -> Figures:
 
 
 def share_improved(ranks: ArrayLike) -> Figures:
-    """Percentage of dialogs whose target is ranked better than one round before [rounds + 1]; nan at round 0."""
+    """Percentage of dialogs whose target is ranked better than one round before [rounds + 1].
+
+    nan at round 0, and once not all dialogs played.
+    """
     checked = as_ranks(ranks)
     better = np.full(len(checked), np.nan)
     better[1:] = _percentage(checked[1:] < checked[:-1])
@@ -70,9 +77,10 @@ def share_improved(ranks: ArrayLike) -> Figures:
 
 
 def truncated_share(ranks: Ranks, first: Sequence[int | None]) -> Figures | None:
-    """Percentage of the dialogs played so far whose text the retriever had to cut [rounds + 1].
+    """Percentage of the dialogs that played a round whose text the retriever had to cut there [rounds + 1].
 
-    first: the first round of each dialog whose text was longer than the retriever reads; None where it cannot tell.
+    ranks: [rounds + 1, dialogs]. first: the first round of each dialog whose text was longer than the retriever reads,
+    None where it cannot tell; one such dialog, and there is no percentage. nan at a round that no dialog played.
     """
     told = [number for number in first if number is not None]
     if len(told) < len(first):
@@ -84,14 +92,17 @@ def truncated_share(ranks: Ranks, first: Sequence[int | None]) -> Figures | None
 
 
 def best_ranks(ranks: ArrayLike) -> Ranks:
-    """The best rank of each target so far [rounds + 1, dialogs]."""
+    """The best rank of each target so far [rounds + 1, dialogs], carried on after a dialog's end."""
     checked = as_ranks(ranks)
     played = np.where(checked > 0, checked, np.iinfo(np.int64).max)
     return np.minimum.accumulate(played, axis=0)
 
 
 def as_ranks(ranks: ArrayLike) -> Ranks:
-    """Ranks as an array, checked: whole numbers, 1 or more, and 0 only after a dialog's end."""
+    """Ranks as an int64 array [rounds + 1, dialogs]: whole numbers, 1 or more, and 0 only after a dialog's end.
+
+    Raises ValueError for anything else, and for no dialogs.
+    """
     array = np.asarray(ranks)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"ranks must be [rounds + 1, dialogs] with at least one dialog, not {list(array.shape)}")

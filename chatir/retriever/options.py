@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.errors import InputError
+from chatir.models.model_name import ModelName
 
 Precision = Literal["fp32", "bf16", "fp16"]
 BATCH_TOKENS = {"cuda": 16384, "cpu": 1024}
@@ -33,9 +34,12 @@ class EncoderOptions(BaseModel):
 
 
 class ModelOptions(EncoderOptions):
-    """A model of transformers, too: its hub id or folder, and its revision on the hub (None: the newest)."""
+    """A model of transformers, too.
 
-    model: str = Field(min_length=1)
+    model: a hub id, a folder, or the built-in `scenes:clip`. revision: of the hub (None: the newest).
+    """
+
+    model: ModelName
     revision: str | None = None
 
 

@@ -41,7 +41,12 @@ _ORIGINAL = (
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the shapes in a checkpoint tell of its model."""
+    """What the shapes in a checkpoint tell of its model.
+
+    width, layers, inner: of the image encoder, inner being the width within its feed-forward layers; text_width,
+    text_layers, text_inner: of the text encoder. patch, image: pixels along a side. vocabulary, positions: tokens that
+    are known, and that are read at most. space: numbers in a vector.
+    """
 
     width: int
     layers: int
@@ -79,7 +84,7 @@ class Towers(nn.Module):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that fits: its sizes, and its weights by their names in transformers, not yet in memory."""
+    """A checkpoint that fits: its sizes, and its weights [...] by their names in transformers, not yet in memory."""
 
     sizes: Sizes
     weights: Mapping[str, Tensor]

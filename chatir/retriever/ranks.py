@@ -63,7 +63,10 @@ def target_ranks(queries: Array, corpus: Vectors, targets: Numbers, *, tile: tup
 
 
 def target_scores(queries: Array, target_vectors: Array) -> Tensor:
-    """float64 scores [n] of queries [n, d] and the vectors [n, d] of their targets. Raises InputError."""
+    """float64 scores [n] of queries [n, d] and the vectors [n, d] of their targets, on the queries' device.
+
+    Raises InputError for what does not fit together and for vectors with a NaN or an infinite number.
+    """
     asked = query_part(queries)
     (array,) = shards([target_vectors], "target vectors")
     same_dimensions(asked.vectors, array)
@@ -79,8 +82,10 @@ def counts_before(
 ) -> Tensor:
     """How many images of a shard come before each target: int64 [n], on the queries' device.
 
-    scores: of the targets, from `target_scores`; targets: their positions in the whole corpus; shard: the images from
-    position `start` on. The target itself, wherever it is, is never before itself. Raises InputError.
+    queries: [n, d]. scores: of the targets [n], from `target_scores`; targets: their positions in the whole corpus [n];
+    shard: the images from position `start` on [m, d]. tile: as for `target_ranks`. The target itself, wherever it is,
+    is never before itself. Raises InputError for what does not fit together and for vectors with a NaN or an infinite
+    number.
     """
     arrays = shards(shard, "shard")
     asked = query_part(queries)
@@ -124,7 +129,10 @@ def _scores_of_targets(queries: Part, arrays: Sequence[Array], places: NDArray[n
 
 
 def tiling(queries: int, images: int, device: torch.device, tile: tuple[int, int] | None) -> tuple[int, int]:
-    """How many queries and images are multiplied at once: on a CPU, in tiles of even size that stay in its cache."""
+    """How many queries and images are multiplied at once: on a CPU, in tiles of even size that stay in its cache.
+
+    tile: taken instead, if it is given. Raises InputError for one without queries or images.
+    """
     if tile is not None:
         if min(tile) < 1:
             raise InputError(f"tile is {tile}: it must be numbers of queries and images")

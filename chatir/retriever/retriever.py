@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 class Retriever(Protocol):
     """Encodes dialogs and images as unit vectors of one space; their similarity is the cosine.
 
-    `config` is plain data, all that fixes the vectors: an index and ranks are known by it. Optional attributes: `name`
-    (default: the class's); `image_config`, the part of `config` that fixes those of images (all of it); `batch_size`,
-    images encoded at once (32); `device`, where ranking is to happen ("cpu"); `truncated(dialogs)`, whether the text of
-    each is longer than the model reads; `close()`. `prepare(image)`, for a decoded RGB image, and
-    `encode_prepared(prepared)` let an index decode images in several threads while others are encoded.
+    `config` is plain data, all that fixes the vectors: an index and ranks are known by it. A retriever may have these
+    attributes too:
+
+    - `name`: what it is called in files (default: its class's name)
+    - `image_config`: the part of `config` that fixes the vectors of images (all of it)
+    - `batch_size`: images encoded at once (32)
+    - `device`: where ranking is to happen (`"cpu"`)
+    - `truncated(dialogs)`: whether the text of each is longer than the model reads
+    - `prepare(image)`, for a decoded RGB image, and `encode_prepared(prepared)`, for a list of what it gave: with both,
+      an index decodes and prepares images in several threads while others are encoded
+    - `close()`: called when it is not needed any more
     """
 
     config: Mapping[str, Any]
@@ -38,12 +44,16 @@ class Retriever(Protocol):
 
 
 def load_retriever(name: str, **options: Any) -> Retriever:
-    """Build a retriever by its name in `chatir list retrievers`. Raises InputError."""
+    """Build a retriever by its name in `chatir list retrievers`, with the options that are listed there.
+
+    Options may be typed, or text as a user types it. Raises InputError for a name or an option that is not known, a
+    wrong value, and a missing dependency.
+    """
     return checked(build("retrievers", name, options, Context()))
 
 
 def checked(retriever: object) -> Retriever:
-    """A retriever, if it has the methods of one. Raises InputError."""
+    """A retriever, if it has the methods of one. Raises InputError if not."""
     for method in ("encode_dialogs", "encode_images"):
         if not callable(getattr(retriever, method, None)):
             raise InputError(f"{type(retriever).__name__} has no method {method}(); see 'chatir list retrievers'")
@@ -61,7 +71,10 @@ def declared(retriever: Retriever, attribute: str, default: Any) -> Any:
 
 @dataclass(frozen=True)
 class Identity:
-    """What of a retriever fixes its vectors: its name with all of its options, and with those that images depend on."""
+    """What of a retriever fixes its vectors: its name and its config, as plain data.
+
+    image_config: the part of it that fixes the vectors of images.
+    """
 
     name: str
     config: dict[str, Any]

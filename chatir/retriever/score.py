@@ -38,11 +38,14 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class ScoredFile:
-    """Ranks of a dialogue file's targets.
+    """The ranks of a dialogue file's targets.
 
-    ranks: [rounds + 1, dialogs], in the file's order; 0 beyond the end of a dialog. truncated: percentage of the
-    dialogs that were played so far whose text is longer than the retriever reads [rounds + 1], nan where none was
-    played any more, None if it cannot tell. new: dialogs that this call ranked.
+    - `file`, `run_file`: the dialogue file, and where the ranks are kept
+    - `ranking`: the retriever with all that fixes its vectors, and the corpus
+    - `ranks`: 1-based, int64 [rounds + 1, dialogs], in the file's order; 0 beyond the end of a dialog
+    - `truncated`: percentage of the dialogs that were played so far whose text is longer than the retriever reads
+      [rounds + 1], nan where none was played any more, None if it cannot tell
+    - `new`: how many dialogs this call ranked
     """
 
     file: Path
@@ -64,10 +67,13 @@ def score(
 ) -> ScoredFile:
     """Rank the target of every dialog after every round among the images of the corpus.
 
-    Ranks go into the run file beside the dialogue file, or into `run_file` (a file, or a folder to make it in), as
-    they come, with the best images of every round; a dialogue file that was made elsewhere is given one. Dialogs for
-    which it holds both for this retriever and corpus are not ranked again. typed: the options of `chatir score` that
-    name retriever and corpus, noted with the ranks. report: called with what to show as it goes on.
+    Ranks are exact (`target_ranks`) and kept as they come, with the best images of every round; dialogs for which the
+    run file holds both for this retriever and corpus are not ranked again.
+
+    - `file`: the dialogue file; one that was made elsewhere is given a run file
+    - `run_file`: where the ranks go, a file, or a folder to make it in, unless beside the dialogue file
+    - `typed`: the options of `chatir score` that name retriever and corpus, noted with the ranks
+    - `report`: called with what to show as it goes on
 
     Raises InputError for a bad file, targets that the corpus does not hold, another dimension than the corpus has,
     and a run file that is in use, belongs to another dialogue file or cannot be written.
@@ -106,7 +112,10 @@ def ranked(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -> I
 
 
 def ranks_now(dialogs: Sequence[Dialog], retriever: Retriever, corpus: Corpus) -> list[int]:
-    """The rank of each dialog's target, the dialog taken as it stands. Its target must be in the corpus."""
+    """The 1-based rank of each dialog's target, the dialog taken as it stands.
+
+    Raises KeyError for a target that is not in the corpus.
+    """
     return _searched(dialogs, retriever, corpus, _ranks)
 
 

@@ -15,9 +15,10 @@ from chatir.retriever.corpus import Vectors, row_bytes
 
 
 class ImageRecord(BaseModel):
-    """An image of a shard as it was encoded: its file's size, time and hash; or why it could not be.
+    """An image of a shard as it was encoded: its file's size (bytes), time and hash; or why it could not be.
 
-    Vectors that were imported have no files: their records hold the name only.
+    kind, message: what is wrong with a broken image, as a word and as a line, else None. Vectors that were imported
+    have no files: their records hold the name only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -41,7 +42,10 @@ class ImageRecord(BaseModel):
 
 
 class Sidecar(BaseModel):
-    """What stands beside a shard's vectors. key: of the index that it belongs to."""
+    """What stands beside a shard's vectors: their dimension and hash, and what images they are of.
+
+    key: of the index that it belongs to.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -92,7 +96,10 @@ class ShardFile:
         return Shard(sidecar.images, vectors)
 
     def write(self, records: Sequence[ImageRecord], vectors: Vectors) -> Shard:
-        """Write the vectors, then what they are of; each appears whole or not at all. Raises InputError."""
+        """Write the vectors [n, d], then what they are of; each appears whole or not at all.
+
+        Raises InputError when they cannot be written.
+        """
         with atomic_writer(self._vectors) as file:
             np.save(file, np.ascontiguousarray(vectors, dtype="<f4"), allow_pickle=False)
         self.write_records(records, vectors)
@@ -100,7 +107,7 @@ class ShardFile:
         return Shard(tuple(records), vectors if opened is None else opened)
 
     def write_records(self, records: Sequence[ImageRecord], vectors: Vectors) -> None:
-        """Write anew what the vectors on disk are of. Raises InputError."""
+        """Write anew what the vectors [n, d] on disk are of. Raises InputError when it cannot be written."""
         sidecar = Sidecar(
             key=self._key,
             dimension=vectors.shape[1],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
+from chatir.models.model_name import ModelName
 from chatir.plugins import Context
 from chatir.retriever.hf_text_image import SIGLIP, HFTextImage
 from chatir.retriever.options import ModelOptions
@@ -12,7 +11,7 @@ from chatir.retriever.options import ModelOptions
 class Options(ModelOptions):
     """As those of any model."""
 
-    model: str = Field(default="google/siglip-base-patch16-224", min_length=1)
+    model: ModelName = "google/siglip-base-patch16-224"
 
 
 class SigLIP(HFTextImage):

@@ -37,7 +37,10 @@ REDUCTIONS = ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_prec
 
 @dataclass(frozen=True)
 class Part:
-    """Checked vectors [n, d] on one device; upper bounds of each one's length and of all; the number of the first."""
+    """Checked vectors [n, d] on one device.
+
+    lengths: upper bounds of the length of each [n]; longest: of all. start: the number of the first.
+    """
 
     vectors: Tensor
     lengths: Tensor
@@ -64,13 +67,13 @@ def shards(corpus: Vectors, name: str = "corpus") -> list[Array]:
 
 
 def same_dimensions(queries: Array, corpus: Array) -> None:
-    """Raises InputError for queries and images of different spaces."""
+    """Raises InputError for queries [n, d] and images [m, e] of different spaces."""
     if queries.shape[1] != corpus.shape[1]:
         raise InputError(f"queries have {queries.shape[1]} dimensions and images {corpus.shape[1]}")
 
 
 def read(array: Array, rows: slice | NDArray[np.int64], device: torch.device) -> Tensor:
-    """Some rows as a tensor; of a memory map only these are read."""
+    """Some rows of an array [n, d] as a tensor [m, d] on `device`; of a memory map only these are read."""
     if isinstance(array, Tensor):
         chosen = rows if isinstance(rows, slice) else torch.from_numpy(rows).to(array.device)
         return array.detach()[chosen].to(device)
@@ -81,7 +84,7 @@ def read(array: Array, rows: slice | NDArray[np.int64], device: torch.device) ->
 
 
 def gathered(arrays: Sequence[Array], positions: NDArray[np.int64], device: torch.device) -> Tensor:
-    """The vectors at ascending positions of several arrays that follow each other; only these are read."""
+    """The vectors [m, d] at ascending positions [m] of several arrays that follow each other; only these are read."""
     starts = np.cumsum([0, *map(len, arrays)])
     edges = np.searchsorted(positions, starts).tolist()
     found = zip(arrays, starts.tolist(), edges[:-1], edges[1:], strict=False)
@@ -91,7 +94,11 @@ def gathered(arrays: Sequence[Array], positions: NDArray[np.int64], device: torc
 
 
 def part(vectors: Tensor, name: str, start: int = 0) -> Part:
-    """Vectors with their lengths. Raises InputError for one with a NaN or an infinite number, by its number."""
+    """Vectors [n, d] with their lengths.
+
+    start: the number of the first. Raises InputError for one with a NaN or an infinite number, or that is too long,
+    as the `name` with its number.
+    """
     lengths = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float64)
     longest = float(lengths.max()) if len(lengths) else 0.0
     if not longest <= LONGEST:
@@ -104,7 +111,10 @@ def part(vectors: Tensor, name: str, start: int = 0) -> Part:
 
 
 def parts(arrays: Sequence[Array], size: int, device: torch.device, start: int = 0) -> Iterator[Part]:
-    """Corpus images in blocks of at most `size`, one in memory at a time, each on `device`. Raises InputError."""
+    """Corpus images in blocks of at most [size, d], one in memory at a time, each on `device`.
+
+    start: the number of the first. Raises InputError as `part` does.
+    """
     for array in arrays:
         for first in range(0, len(array), size):
             yield part(read(array, slice(first, first + size), device), "corpus image", start + first)
@@ -112,14 +122,14 @@ def parts(arrays: Sequence[Array], size: int, device: torch.device, start: int =
 
 
 def query_part(queries: Array) -> Part:
-    """Queries as a tensor, on their device. Raises InputError."""
+    """Queries [n, d] as a tensor, on their device. Raises InputError for what are no vectors."""
     (array,) = shards([queries], "queries")
     device = array.device if isinstance(array, Tensor) else torch.device("cpu")
     return part(read(array, slice(None), device), "query")
 
 
 def pair_scores(queries: Tensor, rows: Tensor, images: Tensor, columns: Tensor) -> Tensor:
-    """float64 scores [p] of the pairs (queries[rows[i]], images[columns[i]]), in chunks of bounded memory."""
+    """float64 scores [p] of the pairs `(queries[rows[i]], images[columns[i]])`, in chunks of bounded memory."""
     size = max(1, (2**19 if queries.device.type == "cpu" else 2**26) // queries.shape[1])
     scores = torch.zeros(len(rows), dtype=torch.float64, device=queries.device)
     for start in range(0, len(rows), size):
@@ -163,12 +173,12 @@ def _gamma(d: int, unit: float) -> float:
 
 
 def rounded_down(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Numbers of `dtype` at or below float64 values, which may be infinite."""
+    """Numbers [n] of `dtype` at or below float64 values [n], which may be infinite."""
     return -rounded_up(-values, dtype)
 
 
 def rounded_up(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Numbers of `dtype` at or above float64 values, which may be infinite."""
+    """Numbers [n] of `dtype` at or above float64 values [n], which may be infinite."""
     limits = torch.finfo(dtype)
     in_range = values.clamp(min=limits.min)
     return (in_range + (in_range.abs() * limits.eps + limits.tiny * limits.eps)).to(dtype)
@@ -176,7 +186,9 @@ def rounded_up(values: Tensor, dtype: torch.dtype) -> Tensor:
 
 @contextmanager
 def full_precision(device: torch.device, *arrays: Array) -> Iterator[None]:
-    """Products of these arrays as their types say, whatever the process allows elsewhere (TF32, bf16 sums, autocast).
+    """Products of these arrays [n, d] are as their types say, whatever the process allows elsewhere.
+
+    That may be TF32, sums in bf16 or fp16, autocast.
 
     Such settings are the whole process's: those that are safe already are not touched, since other threads may be
     computing; the others are put back at the end (one that was inherited, as its own). One thread at a time is inside.
@@ -205,6 +217,6 @@ def _safe(settings: Any, device: torch.device, arrays: Sequence[Array]) -> dict[
 
 
 def product(queries: Tensor, images: Tensor, out: Tensor) -> Tensor:
-    """The tile [n, m] of queries and images, in the type of `out`, whose memory it takes."""
+    """The tile [n, m] of queries [n, d] and images [m, d], in the type of `out`, whose memory it takes."""
     tile = out[: len(queries) * len(images)].view(len(queries), len(images))
     return torch.mm(queries.to(out.dtype), images.to(out.dtype).T, out=tile)

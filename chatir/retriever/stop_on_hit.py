@@ -14,7 +14,10 @@ from chatir.retriever.score import check_targets, ranks_now
 
 
 class StopOnHit:
-    """Ranks each dialog's target at its caption and after every round, and stops it once it is among the best `k`."""
+    """Ranks each dialog's target at its caption and after every round, and stops it once it is among the best `k`.
+
+    The observer of `chatir.simulate.simulate`, as `chatir simulate --stop-on-hit K` makes it.
+    """
 
     name = "StopOnHit"
     batch_size = 64

@@ -19,7 +19,7 @@ class BudgetedBatches:
     """
 
     def __init__(self, budget: int, unit: str, model: str, progress: Callable[[str], None]) -> None:
-        """unit: what the budget counts, as the user reads it; model: what runs out of memory."""
+        """unit: what the budget counts, as the user reads it; model: what runs out of memory; progress: is told so."""
         self.budget = budget
         self._unit = unit
         self._model = model

@@ -29,8 +29,8 @@ WAITING = 2**16
 def top_k(queries: Array, corpus: Vectors, k: int, *, tile: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:
     """float64 scores and int64 positions, both [n, min(k, N)], best first, equal scores in corpus order.
 
-    The image at column c is the one whose rank by `target_ranks` is c + 1. What queries, corpus and tile may be is said
-    there. Raises InputError.
+    The image at column c is the one whose rank by `target_ranks` is c + 1. What queries [n, d], corpus [N, d] and tile
+    may be is said there. Raises InputError as it does, and for a k below 1 and an empty corpus.
     """
     arrays = shards(corpus)
     asked = query_part(queries)
@@ -56,7 +56,7 @@ def top_k(queries: Array, corpus: Vectors, k: int, *, tile: tuple[int, int] | No
 
 
 def kept(k: int) -> int:
-    """k, if it is a number of images to show. Raises InputError."""
+    """k, if it is a number of images to show. Raises InputError for one below 1."""
     if k < 1:
         raise InputError(f"k is {k}: it must be 1 or more")
     return k
@@ -91,7 +91,10 @@ class Best:
         self._waiting = 0
 
     def offer(self, rows: Tensor, scores: Tensor, positions: Tensor) -> None:
-        """Take candidates of queries `rows`; they are sorted in when as many wait as are held."""
+        """Take candidates, all [p]: scores and positions of images for queries `rows`.
+
+        They are sorted in when as many wait as are held.
+        """
         self._offered.append((rows, scores, positions))
         self._waiting += len(rows)
         if self._waiting >= max(self._count * self._k, WAITING):

@@ -25,7 +25,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of question: the wordings that people use, others that no model was trained on, and its true answer."""
+    """A kind of question: the wordings that people use, others that no model was trained on, and its true answer.
+
+    subjects: what it can be about. `{}` in wordings and unseen_wordings stands for that.
+    """
 
     subjects: Sequence[str]
     wordings: Sequence[str]

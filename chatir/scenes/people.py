@@ -32,14 +32,17 @@ _SHORTER = {longer: answer for answer, longer in LONGER.items()}
 
 
 def captioned(scene: Scene, rng: random.Random) -> tuple[str, str]:
-    """A vague caption, and the shape that it names."""
+    """A vague caption, and the shape that it names, by chance from `rng`."""
     named = rng.choice(scene.things).shape
     templates = CAPTIONS_OF_ONE if len(scene.things) == 1 else CAPTIONS_OF_MORE
     return rng.choice(templates).format(named, TONES[scene.background]), named
 
 
 def people_dialog(scene: Scene, image: str, rng: random.Random, rounds: int = 10) -> Dialog:
-    """A dialog of people about a scene: `rounds` distinct questions, each with its true answer."""
+    """A dialog of people about a scene: `rounds` distinct questions, each with its true answer.
+
+    image: its path, below the image root. The same for the same scene and the same state of `rng`.
+    """
     caption, named = captioned(scene, rng)
     said = (
         Round(rng.choice(wordings(question)), spoken(question.answer(scene), rng))

@@ -36,7 +36,10 @@ HELD_OUT_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One shape in a picture. `shift` (pixels right, pixels down) is no content: nobody could tell it in words."""
+    """One shape in a picture: one of `SHAPES`, with its color, size and place as in `COLORS`, `SIZES` and `PLACES`.
+
+    `shift` (pixels right, pixels down) is no content: nobody could tell it in words.
+    """
 
     shape: str
     color: str
@@ -47,7 +50,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows: things of distinct shapes in distinct places, in the order of `PLACES`.
+    """What a picture shows: a background, and things of distinct shapes in distinct places, in the order of `PLACES`.
 
     Scenes of the same content are equal, wherever in their cells the things stand.
     """

@@ -30,9 +30,10 @@ class Budget:
         spent: Callable[[], float],
         dearest: Mapping[Role, float | None] | None = None,
     ) -> None:
-        """limit: US dollars. arguments: what a play's player will be called with. spent: US dollars so far.
+        """limit: US dollars, None for none. arguments: what a play's player will be called with.
 
-        dearest: the dearest reply of each role in earlier sessions, None where none told.
+        players: by the stage that they serve. spent: US dollars so far. dearest: the dearest reply of each role in
+        earlier sessions, None where none told.
         """
         self._limit = limit
         self._players = players

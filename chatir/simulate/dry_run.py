@@ -17,7 +17,7 @@ from chatir.simulate.target_checks import check_all_targets, checked_targets
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What a run has to do: dialogs in all, those still to be played, and an estimate for each player by name."""
+    """What a run has to do: dialogs in all, those still to_play, and estimates, one by each player's name."""
 
     dialogs: int
     to_play: int
@@ -44,7 +44,7 @@ def dry_run(
     deterministic: bool,
     fresh: bool,
 ) -> Foreseen:
-    """What `simulate` would have to do, given the same; a run that exists is continued. Nobody is called.
+    """What `simulate` would have to do, given the same; a run that exists is continued. No player is asked anything.
 
     Tokens are about four characters each, and rounds to come are taken to be of middling length. Raises
     InputError as `simulate` does, but asks for no keys and looks for no images.

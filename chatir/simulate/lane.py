@@ -25,7 +25,8 @@ class Work(Generic[Item]):
 
     call: a plain function, run in threads of the lane's own (one, unless `concurrency` says more), or a
     coroutine function, run in an event loop in a thread of the lane's own. close: run there last.
-    order: what comes first, the least of those that wait; those that are alike in the order that they came.
+    batch_size: items a call, at most. order: what comes first, the least of those that wait; those that are alike in
+    the order that they came.
     """
 
     name: str
@@ -43,7 +44,10 @@ class Work(Generic[Item]):
 
 @dataclass(slots=True)
 class Done(Generic[Item]):
-    """A call that came back, with the player's result or the exception that it raised; no items: the lane broke."""
+    """A call that came back, with the player's result or the exception that it raised, after so many seconds.
+
+    No items: the lane broke.
+    """
 
     lane: Lane[Item]
     items: list[Item]
@@ -81,7 +85,7 @@ class Lane(Generic[Item]):
             self._notify()
 
     def put_batch(self, batch: list[Item]) -> None:
-        """Queue items that are to go in one call."""
+        """Queue items that are to go in one call, before those of `put`."""
         with self._changed:
             self._batches.append(batch)
             self._notify()

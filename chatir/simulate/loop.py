@@ -64,8 +64,9 @@ class Loop:
     ) -> None:
         """Players by the stage that they serve: "question", "answer", and "observe" where there is an observer.
 
-        ask_again: how often a model that said nothing usable is asked once more. deterministic: fixed
-        batches in target order. cost_limit: US dollars that all sessions together may cost.
+        rounds: per dialog. ask_again: how often a model that said nothing usable is asked once more. deterministic:
+        fixed batches in target order. cost_limit: US dollars that all sessions together may cost. progress: counted up
+        as the run goes on; report: called with it after each commit. note: called with a line for the user.
         """
         self._run_file = run_file
         self._players = players
@@ -96,8 +97,9 @@ class Loop:
     def run(self, targets: Iterator[Dialog]) -> None:
         """Play the targets; returns when each has ended, well or by a failure.
 
-        Raises what a player raised to stop the run, InputError for a target that is not the one the run
-        file has in its place, and InterruptedRunError after `interrupt`; everything committed is kept.
+        Raises what a player raised to stop the run, InputError for a target that is not the one the run file has in its
+        place and for a player that gives no reply for each dialog, StoppedRunError before the cost limit would be
+        passed, and InterruptedRunError after `interrupt`; everything committed is kept.
         """
         numbered = enumerate(targets)
         lanes = {role: Lane(self._work(role), self._inbox) for role in self._players}

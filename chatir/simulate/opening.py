@@ -18,7 +18,11 @@ from chatir.simulate.target_checks import checked_targets
 
 
 def open_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None, *, fresh: bool) -> RunFile:
-    """Continue the run of `out`, or begin it."""
+    """Continue the run of `out`, or begin it.
+
+    config: what fixes its result. targets: held against those of the run; None if they can be read once only. fresh:
+    keep an existing run aside and begin anew. Raises InputError for another's run, and for a file that is in the way.
+    """
     path = out.with_suffix(".run")
     if fresh:
         _check_files(out, path)
@@ -92,7 +96,7 @@ def _check_same_targets(run: RunFile, targets: Iterable[Dialog]) -> None:
 
 
 def differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two configurations, a line each: `questioner.config.model: 'a' there, 'b' now`."""
+    """What differs between two configurations, a line each: `questioner.config.model: "a" there, "b" now`."""
     return [f"{name}: {brief(old)} there, {brief(new)} now" for name, old, new in unequal(recorded, now)]
 
 

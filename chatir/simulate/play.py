@@ -19,9 +19,10 @@ STAGES: tuple[Role, ...] = ("observe", "question", "answer")
 class Play:
     """A dialog in flight.
 
-    stage: what it waits for. attempt: unusable replies to that; past `last_attempt` the dialog has failed.
-    memories: what each player wants to be given back. reserved: US dollars that the reply under way may cost.
-    alone: whether it must not share a call.
+    position: in target order, from 0. stage: what it waits for. attempt: unusable replies to that; past `last_attempt`
+    the dialog has failed. rounds: those that are complete; question: that of the round under way, None until it is
+    asked; asked: all normalised questions. memories: what each player wants to be given back. reserved: US dollars that
+    the reply under way may cost. alone: whether it must not share a call.
     """
 
     position: int
@@ -38,7 +39,11 @@ class Play:
 
     @classmethod
     def resumed(cls, position: int, target: Dialog, recorded: Recorded, first: Role, ask_again: int) -> Play:
-        """Take a dialog up where the run file has it; `first` is the stage that begins a round."""
+        """Take a dialog up where the run file has it.
+
+        first: the stage that begins a round. ask_again: how often an unusable reply is asked for once more; one that
+        failed for too many of them gets as many again.
+        """
         stage = first if recorded.question is None else "answer"
         last = ask_again + (recorded.attempt if recorded.state == "failed" else 0)
         play = cls(position, target, stage, last, recorded.attempt, list(recorded.rounds), recorded.question)
@@ -79,7 +84,10 @@ class Play:
 
 
 def derived_seed(seed: int, id_: str, number: int, attempt: int) -> int:
-    """A player's seed, 0 <= seed < 2**63: a function of the request, never of the order of requests."""
+    """A player's seed, from 0 to below 2^63: a function of the request, never of the order of requests.
+
+    seed: of the run. `id_`: of the dialog. number: of the round. attempt: unusable replies before.
+    """
     digest = hashlib.sha256(f"{seed}/{number}/{attempt}/{id_}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 

@@ -17,8 +17,9 @@ from chatir.plain_data import plain_data
 class Player:
     """What a questioner, answerer or observer declares of itself.
 
-    call: its `ask`, `answer` or `observe`. name, batch_size, concurrency, config, uses_said, needs_images,
-    ready, check, max_cost, estimate and close are all optional on the object that a user writes.
+    call: its `ask`, `answer` or `observe`. The rest is optional on the object that a user writes, and told at
+    `chatir.questioners.Questioner`: name, batch_size, concurrency, config, uses_said, needs_images, ready, check,
+    max_cost, estimate and close.
     """
 
     call: Callable[..., Any]

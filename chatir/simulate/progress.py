@@ -9,7 +9,12 @@ from chatir.console import duration
 
 @dataclass(slots=True)
 class Progress:
-    """A run's counts, all sessions together; tokens and cost are None while no reply has told them."""
+    """A run's counts, all sessions together.
+
+    total: targets, None if they come from a generator. dialogs: those that ended well; failed: those that failed.
+    rounds: complete ones; repeats: repeated questions. tokens, cost (US dollars): None while no reply has told them.
+    session_rounds, session_seconds: of this session alone.
+    """
 
     total: int | None
     rounds_per_dialog: int
@@ -23,7 +28,7 @@ class Progress:
     session_seconds: float = 0.0
 
     def spend(self, *tokens: int | None, cost: float | None) -> None:
-        """Add what replies cost, as far as they told."""
+        """Add what replies took, as far as they told: tokens, and cost in US dollars."""
         for count in tokens:
             if count is not None:
                 self.tokens = (self.tokens or 0) + count
@@ -32,7 +37,7 @@ class Progress:
 
     @property
     def rounds_per_second(self) -> float:
-        """Speed of this session."""
+        """Speed of this session; 0 before anything came."""
         return self.session_rounds / self.session_seconds if self.session_seconds else 0.0
 
     @property

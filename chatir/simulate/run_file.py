@@ -62,12 +62,12 @@ class RunFile:
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> RunFile:
-        """Create the file, with everything that fixes the run's result."""
+        """Create the file, with everything that fixes the run's result. Raises InputError, also where it exists."""
         return cls(path, create_database(path, {"config": json.dumps(config)}))
 
     @classmethod
     def open(cls, path: Path) -> RunFile:
-        """Open an existing run file; one that is not ours, damaged or in use is refused unchanged."""
+        """Open an existing run file. Raises InputError for one that is not ours, damaged or in use; it is unchanged."""
         return cls(path, open_database(path))
 
     @classmethod
@@ -114,7 +114,11 @@ class RunFile:
         states: Iterable[StateRow],
         seconds: float,
     ) -> None:
-        """Make new dialogs, replies and states durable together; `seconds` is the session's length so far."""
+        """Make new dialogs, replies and states durable together; `seconds` is the session's length so far.
+
+        targets: with their positions. Raises InputError for a target whose id is known; the replies and states, and
+        the targets before it, are durable all the same.
+        """
         with self.transaction():
             self._db.executemany(
                 "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -172,7 +176,7 @@ class RunFile:
         return Recorded(found[0], found[1], tuple(rounds), question, attempt, memories)
 
     def dialogs(self) -> Iterator[Dialog]:
-        """The dialogs that ended well, in target order, streamed."""
+        """The dialogs that ended well, in target order, streamed. Raises InputError where a reply is gone."""
         rows = self.rows(
             """
             SELECT dialogs.position, id, image, caption, extra, round, role, text FROM dialogs
@@ -223,7 +227,7 @@ class RunFile:
         return row[0] or 0, row[1] or 0
 
     def totals(self, role: Role) -> RoleTotals:
-        """What a role's replies cost, over all sessions."""
+        """What a role's replies took, failed ones too, over all sessions."""
         query = (
             "SELECT count(*), sum(tokens_in), sum(tokens_out), sum(cost), total(seconds) FROM replies WHERE role = ?"
         )
@@ -235,7 +239,7 @@ class RunFile:
         return cost
 
     def rounds(self) -> int:
-        """Rounds that are complete."""
+        """Rounds that are complete, also of dialogs that failed or have not ended."""
         return int(next(self.rows("SELECT count(*) FROM replies WHERE role = 'answer' AND kind IS NULL"))[0])
 
     def new_replies(self) -> int:
@@ -248,7 +252,7 @@ class RunFile:
         return [(started, seconds, self._plain(text, "what it ran on")) for started, seconds, text in rows]
 
     def seconds(self) -> float:
-        """How long the run has taken, over all sessions."""
+        """Seconds that the run has taken, over all sessions."""
         return float(next(self.rows("SELECT total(seconds) FROM sessions"))[0])
 
     def rows(self, query: str, *parameters: Any) -> Generator[Any]:
@@ -260,7 +264,10 @@ class RunFile:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Changes that become durable together, or not at all; yields the database to make them in."""
+        """Changes that become durable together, or not at all; yields the database to make them in.
+
+        Raises InputError where the file is only read, or was removed.
+        """
         if self._reading:
             raise InputError(f"{self.path}: is open to be read only")
         if not self.path.exists() or self.path.stat().st_ino != self._file:

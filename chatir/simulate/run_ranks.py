@@ -44,7 +44,11 @@ Top = tuple[tuple[str, ...], ...]
 
 @dataclass(frozen=True)
 class Ranking:
-    """What ranks were made with: a retriever, with all that fixes its vectors, in a corpus, by its fingerprint."""
+    """What ranks were made with.
+
+    name, retriever: the retriever's name, and all that fixes its vectors. corpus, images: the corpus by its
+    fingerprint, and how many images it has.
+    """
 
     name: str
     retriever: Mapping[str, Any]
@@ -59,11 +63,12 @@ class Ranking:
 
 @dataclass(frozen=True)
 class DialogRanks:
-    """The target's rank after each round of a dialog, that of the caption first.
+    """How one dialog's target was found.
 
-    truncated: the first round whose text was longer than the retriever reads, one beyond the last if none was; None
-    if the retriever cannot tell. top: the images found best after each round, best first: a target of rank r is number
-    r of them, or, where r is more than they are, none of them. None where they were not kept.
+    ranks: 1-based, that of the caption first, then after each round. truncated: the first round whose text was longer
+    than the retriever reads, one beyond the last if none was; None if the retriever cannot tell. top: the images found
+    best after each round, best first: a target of rank r is number r of them, or, where r is more than they are, none
+    of them. None where they were not kept.
     """
 
     ranks: tuple[int, ...]
@@ -93,7 +98,10 @@ class RunRanks:
         self._run = run
 
     def rankings(self) -> list[Ranking]:
-        """What the run has been ranked with, in the order in which that was first done."""
+        """What the run has been ranked with, in the order in which that was first done.
+
+        Raises InputError where that cannot be read.
+        """
         if not self._has("ranks"):
             return []
         rows = self._run.rows("SELECT name, retriever, corpus, images FROM rankings ORDER BY ranking")
@@ -103,7 +111,10 @@ class RunRanks:
         return found
 
     def ranks(self, ranking: Ranking, dialogs: Sequence[Dialog]) -> dict[str, DialogRanks]:
-        """The ranks of those dialogs that have them, by id; ranks of a dialog that has changed since are none."""
+        """The ranks of those dialogs that have them, by id; ranks of a dialog that has changed since are none.
+
+        Raises InputError for ranks that cannot be: of other rounds, beyond the corpus, at odds with the best images.
+        """
         if (number := self._number(ranking)) is None:
             return {}
         now = {dialog.id: dialog for dialog in dialogs}

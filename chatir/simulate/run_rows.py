@@ -15,7 +15,11 @@ State = Literal["open", "done", "stopped", "failed"]
 
 
 class ReplyRow(NamedTuple):
-    """One reply, as it is committed."""
+    """One reply, as it is committed.
+
+    position: of its dialog, in target order, from 0. round: from 1, 0 for the caption alone. role: who gave it.
+    seconds: its share of its call's.
+    """
 
     position: int
     round: int
@@ -36,7 +40,8 @@ class StateRow(NamedTuple):
 class Recorded:
     """A dialog as the run file knows it.
 
-    question: that of the next round, where it is asked but not answered. attempt: how often the model
+    digest: what its target is. rounds: those that are complete; they and what follows are left out of a dialog that
+    ended well. question: that of the next round, where it is asked but not answered. attempt: how often the model
     that is to speak next has said nothing usable. memories: what each player wants to be given back.
     """
 
@@ -50,7 +55,10 @@ class Recorded:
 
 @dataclass(frozen=True)
 class RoleTotals:
-    """What all sessions of a run spent on one role; None where no reply told."""
+    """What all sessions of a run spent on one role: replies, tokens, cost in US dollars, and seconds.
+
+    None where no reply told.
+    """
 
     replies: int
     tokens_in: int | None
@@ -61,7 +69,10 @@ class RoleTotals:
 
 @dataclass(frozen=True)
 class FailedDialog:
-    """A dialog that failed, with its last failure, which came `times` times in its place."""
+    """A dialog that failed, by its id, with its last failure, which came `times` times in its place.
+
+    round: from 1, 0 for the caption alone. role: who failed. kind: one word to count by; message: one line to read.
+    """
 
     id: str
     round: int

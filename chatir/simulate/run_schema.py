@@ -43,12 +43,12 @@ _OPEN_HERE: set[Path] = set()
 
 
 class RunInUseError(InputError):
-    """Another process is writing the run file."""
+    """Another process, or another run in this one, is writing the run file."""
 
 
 @dataclass(frozen=True)
 class Remedies:
-    """What to do about a file that is none of ours, that is damaged, or where the system fails."""
+    """What to do about a file that is none of ours (other), that is damaged, or where the system failed."""
 
     other: str
     damaged: str
@@ -65,7 +65,10 @@ TO_READ = Remedies(*3 * ["move it away to go on without it"])
 
 @contextmanager
 def database_errors(path: Path, remedies: Remedies = TO_WRITE) -> Iterator[None]:
-    """Turn what SQLite and the system say of the file into one line that names it."""
+    """Turn what SQLite and the system say of the file into one line that names it.
+
+    Raises RunInUseError where another process has it locked, InputError for all other trouble.
+    """
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -83,7 +86,10 @@ def _damaged(path: Path, error: Exception, remedies: Remedies) -> InputError:
 
 
 def create_database(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
-    """Create a run file that holds these facts of its run, whole or not at all; raises InputError."""
+    """Create a run file that holds these facts of its run, whole or not at all, and open it.
+
+    Raises RunInUseError where another process was faster, InputError where it cannot be made.
+    """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         part.touch(exist_ok=False)  # the system says better than SQLite why a file cannot be made
@@ -110,7 +116,10 @@ def create_database(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open an existing run file; raises InputError for one that is not ours, damaged or in use."""
+    """Open an existing run file.
+
+    Raises InputError for one that is not ours or damaged, and RunInUseError for one that is in use.
+    """
     # Before any look at the file: a process loses its locks on a file when it closes any handle to it (POSIX).
     if is_open_here(path):
         raise RunInUseError(f"{path}: this process is writing this run already")
@@ -147,7 +156,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def check_header(path: Path, remedies: Remedies) -> None:
-    """Look at the file's first bytes without SQLite, whose opening alone may change another program's file."""
+    """Look at the file's first bytes without SQLite, whose opening alone may change another program's file.
+
+    Raises InputError for what is no run file, or cannot be read.
+    """
     if not path.is_file():
         raise InputError(f"{path}: is not a run file; {remedies.other}")
     try:

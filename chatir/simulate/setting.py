@@ -11,7 +11,10 @@ from chatir.simulate.run_file import Role
 
 
 def check_settings(out: Path, *, rounds: int, seed: int, ask_again: int) -> None:
-    """Raise InputError for what no run can be made of."""
+    """Raise InputError for what no run can be made of: another ending than `.json`, numbers that are none or too small.
+
+    rounds must be 1 at least, ask_again 0; a seed may be any whole number.
+    """
     if out.suffix != ".json":
         raise InputError(f"{out}: the dialogue file needs a name that ends in .json")
     for name, number, least in (("rounds", rounds, 1), ("ask_again", ask_again, 0), ("seed", seed, None)):
@@ -22,7 +25,7 @@ def check_settings(out: Path, *, rounds: int, seed: int, ask_again: int) -> None
 
 
 def players_of(questioner: object, answerer: object, observer: object | None = None) -> dict[Role, Player]:
-    """What each player declares of itself. Raises InputError for what makes no sense."""
+    """What each player declares of itself, by the stage that it serves. Raises InputError for what makes no sense."""
     players: dict[Role, Player] = {
         "question": Player.of(questioner, "ask"),
         "answer": Player.of(answerer, "answer"),
@@ -33,7 +36,7 @@ def players_of(questioner: object, answerer: object, observer: object | None = N
 
 
 def run_config(players: dict[Role, Player], **settings: Any) -> dict[str, Any]:
-    """Everything that fixes the result."""
+    """Everything that fixes the result, as the run file keeps it."""
     if settings["deterministic"]:
         settings["deterministic"] = {role: player.batch_size for role, player in players.items()}
     names = {"question": "questioner", "answer": "answerer", "observe": "observer"}

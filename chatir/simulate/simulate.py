@@ -43,18 +43,29 @@ def simulate(
 
     `out`'s run file (`X.run` beside `X.json`) keeps every reply as it comes; the same call again continues
     where it stopped and retries what failed. What people said is a target's `said`, or else its rounds.
-    A generator of targets is used up as the run goes; anything else is checked whole before it starts.
 
-    rounds: per dialog. ask_again: how often a model that said nothing usable is asked once more.
-    observer: sees each dialog at round 0 and after each round, and stops it by answering True.
-    deterministic: fixed batches in target order, for players whose replies depend on their batch.
-    cost_limit: US dollars that the run, all its sessions together, may cost at most.
-    fresh: keep an existing run aside and start anew. report: called as the run goes on. note:
-    called with a line that the user should see.
+    - `targets`: a generator is used up as the run goes; anything else is checked whole before it starts
+    - `questioner`, `answerer`: objects with `ask` and `answer`, as `chatir.questioners.Questioner` and
+      `chatir.answerers.Answerer` tell
+    - `out`: the dialogue file, whose name ends in `.json`; dialogs that failed are not in it
+    - `rounds`: per dialog
+    - `seed`: of the run; each `Dialog.seed` is derived from it, so that no order of requests changes a reply
+    - `images`: the image root, which a run needs if a player looks at images: those of the targets, but for a
+      generator's, are looked for there before anybody is asked. A player opens them through its own `Context`, which
+      must name the folder too
+    - `observer`: an object with `observe(dialogs)`, which sees each dialog at round 0 and after each round, and stops
+      it by answering True
+    - `ask_again`: how often a model that said nothing usable is asked once more
+    - `deterministic`: fixed batches in target order, for players whose replies depend on their batch
+    - `cost_limit`: US dollars that the run, all its sessions together, may cost at most
+    - `fresh`: keep an existing run aside and start anew
+    - `report`: called with the run's `Progress` as it goes on
+    - `note`: called with a line that the user should see
 
-    Raises InputError for bad input, another configuration or a run file in use, before anything is
-    written; InterruptedRunError after SIGINT or SIGTERM, and StoppedRunError before the cost limit would be
-    passed or when a quota is exhausted, both with everything saved.
+    Raises InputError for bad input, another configuration or a run file in use, before anything is written. While the
+    run is on, with everything saved, it raises InterruptedRunError after SIGINT or SIGTERM (caught in the main thread
+    only), StoppedRunError before the cost limit would be passed or when a quota is exhausted, and InputError for a
+    target of a generator that is wrong and for what a player cannot go on with, a rejected key say.
     """
     out = Path(out)
     check_settings(out, rounds=rounds, seed=seed, ask_again=ask_again)

@@ -15,8 +15,16 @@ UNKNOWN = "unknown"
 class RunSummary:
     """What a run holds, all its sessions together.
 
-    dialogs: those that ended well; stopped: those of them that the observer stopped. repeats_per_dialog
-    is None without a dialog. seconds: of all sessions. new_replies: those of this session.
+    - `name`: the stem of `out`, the dialogue file; `run_file`: the run file beside it
+    - `questioner`, `answerer`: the players' names
+    - `dialogs`: how many ended well; `stopped`: how many of them the observer stopped
+    - `rounds`: complete rounds, those of failed dialogs too
+    - `repeats_per_dialog`: a mean over the dialogs that ended well, None without one; `dialogs_with_repeats`: how many
+      of them repeat a question
+    - `failed`: the dialogs that failed, in target order, each with its last failure
+    - `questions`, `answers`: what replies of each role took, failed ones too
+    - `seconds`: of all sessions
+    - `new_replies`: replies of this session
     """
 
     name: str
@@ -37,7 +45,7 @@ class RunSummary:
 
 
 def summary_of(run: RunFile, out: Path, questioner: str, answerer: str) -> RunSummary:
-    """Read a run's summary from its run file."""
+    """Read a run's summary from its run file. out: its dialogue file; questioner, answerer: the players' names."""
     dialogs = run.ended_well()
     repeats, with_repeats = run.repeats()
     return RunSummary(

@@ -46,7 +46,7 @@ class ImagesThere:
         self._missing: dict[int, str] = {}
 
     def check(self, target: Dialog, rounds: int) -> None:
-        """Note whether the image of a target, the next one, is there."""
+        """Note whether the image of a target, the next one, is there; `rounds` does not matter."""
         if not _is_file(self._root / target.image):
             self._missing[self._count] = target.image
         self._count += 1
@@ -91,7 +91,10 @@ def checked_targets(targets: Iterable[Dialog], rounds: int, checks: list[Check])
 
 
 def check_all_targets(targets: Iterable[Dialog], rounds: int, checks: list[Check]) -> int:
-    """Check every target before anything is written; how many there are."""
+    """Check every target before anything is written; how many there are.
+
+    Raises InputError for one that is wrong, for an id that comes twice, and for no target at all.
+    """
     places: dict[str, int] = {}
     for place, target in enumerate(checked_targets(targets, rounds, checks)):
         if (first := places.setdefault(target.id, place)) != place:

@@ -30,10 +30,12 @@ class Targets:
     """The targets of a file, in its order; iterate as often as needed.
 
     The ending tells the format: `.jsonl` (or `.ndjson`) and `.csv` with `image`, `caption` and perhaps
-    `id` are streamed; `.json` is ChatIR's query JSON or the official VisDial v1.0 JSON, whose images are
+    `id` are streamed; any other is ChatIR's query JSON or the official VisDial v1.0 JSON, whose images are
     known by number only: `image_template` makes a path of it.
     What people said (the rounds of the file) becomes `Dialog.said`.
-    Raises InputError that names file, row and field.
+
+    limit: only the first so many, None for all. Raises InputError for a limit below 1 and, when it is iterated, for
+    what is wrong in the file, naming file, row and field.
     """
 
     path: Path
@@ -167,7 +169,7 @@ def _at(table: list[str], index: int, where: str) -> str:
 
 
 def image_from_template(template: str, image_id: int) -> str:
-    """Make an image path of a VisDial image number; the template may name `{image_id}` and nothing else."""
+    """Make an image path of a VisDial image number. Raises InputError unless the template names just `{image_id}`."""
     try:
         parts = list(string.Formatter().parse(template))
         fields = {name for _, name, _, _ in parts if name is not None}

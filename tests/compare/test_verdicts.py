@@ -152,7 +152,7 @@ def test_whoever_finds_more_and_earlier_is_said_to(tmp_path: Path) -> None:
     ]
     (verdict,) = compare(files).verdicts
     assert "B finds more targets than A (CLIP): Hits@10 100.0% against 0.0%" in verdict.sentence
-    assert "finds them earlier than A (CLIP): BRI" in verdict.sentence
+    assert "finds targets earlier than A (CLIP): BRI" in verdict.sentence
     assert "No other difference is shown: repeats" in verdict.sentence
 
 

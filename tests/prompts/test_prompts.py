@@ -215,7 +215,7 @@ def test_a_prompt_of_chatir_says_its_name_version_and_source(name: str) -> None:
     assert prompt.version >= 1
     assert prompt.source.strip()
     answers = name.startswith(("answer", "short-answer"))
-    more = {"count": 10, "asked": []} if name == "unanswered" else {"question": "is it?"} if answers else {}
+    more = {"count": 10, "asked": []} if "unanswered" in name else {"question": "is it?"} if answers else {}
     shown = "is it?" if answers else "a cat on a mat"
     for chats in (True, False) if prompt.template else (True,):
         messages = prompt.messages(CAT, chats=chats, **more)

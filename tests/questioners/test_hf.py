@@ -85,12 +85,11 @@ def test_first_unasked_asks_the_best_of_the_beams_that_the_dialog_has_not_asked(
     beams = [clean_question(text) or "" for text in (completion.text, *(text for text, _ in completion.others))]
     assert len({normalised_question(question) for question in beams}) == 4
     for count in range(4):
-        asked = tuple(Round(question.upper().replace("?", " ??"), "no") for question in reversed(beams[:count]))
-        chosen = first_unasked(replace(dialog, rounds=asked), completion)
+        asked = [question.upper().replace("?", " ??") for question in reversed(beams[:count])]
+        chosen = first_unasked(asked, completion)
         assert clean_question(chosen.text or "") == beams[count]
         assert chosen.others == ()
-    all_asked = replace(dialog, rounds=tuple(Round(question, "no") for question in beams))
-    assert first_unasked(all_asked, completion).text == completion.text
+    assert first_unasked(beams, completion).text == completion.text
     assert questioner.ask([dialog])[0].text == beams[0]
 
 
@@ -202,8 +201,7 @@ def test_flan_options_differ_from_those_of_hf_in_the_model_alone() -> None:
 
 
 def test_the_chosen_beam_brings_along_whether_it_was_cut() -> None:
-    dialog = Dialog("a.jpg", "a cat", (Round("is it red?", "no"),))
     others = (("is it red", True), ("is it blue", False), ("is it green", True))
-    chosen = first_unasked(dialog, Completion("is it red?", cut=True, others=others))
+    chosen = first_unasked(["is it red?"], Completion("is it red?", cut=True, others=others))
     assert (chosen.text, chosen.cut, chosen.others) == ("is it blue", False, ())
     assert question_reply(chosen).text == "is it blue?"

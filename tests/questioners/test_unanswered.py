@@ -147,10 +147,35 @@ def test_a_list_that_was_paid_for_is_played_though_the_run_is_stopped_while_it_i
     assert [turn.question for turn in dialog.rounds] == TEN
 
 
-@pytest.mark.parametrize("option", [{"shots": "1"}, {"backend": "hf", "decode": "first-unasked"}])
-def test_options_that_a_list_cannot_take_are_refused(option: dict[str, str]) -> None:
-    with pytest.raises(InputError, match="a list takes neither 'shots' nor decode=first-unasked"):
-        build("questioners", "unanswered", option)
+def test_options_that_a_list_cannot_take_are_refused() -> None:
+    with pytest.raises(InputError, match="a list takes no 'shots'"):
+        build("questioners", "unanswered", {"shots": "1"})
+    with pytest.raises(InputError, match="chooses one question at a time: add questions=1"):
+        build("questioners", "unanswered", {"backend": "hf", "decode": "first-unasked"})
+
+
+class Revealing(Answering):
+    """Answers with a word that a questioner could not have from elsewhere."""
+
+    def answer(self, dialogs: Sequence[Dialog], questions: Sequence[str]) -> list[Reply]:
+        return [Reply("secret") for _ in questions]
+
+
+def test_the_small_t5_asks_one_question_after_the_other_and_never_sees_an_answer(tmp_path: Path) -> None:
+    options = {"backend": "hf", "model": "scenes:t5", "questions": "1", "prompt": "scenes-unanswered"}
+    questioner = build("questioners", "unanswered", options | {"decode": "first-unasked"})
+    assert questioner.name == "Unanswered_t5"
+    dialogs = [Dialog("0.png", "a star and something else on a dark background")]
+    for name, answering in (("a", Answering()), ("b", Revealing())):
+        simulate(dialogs, questioner, answering, out=tmp_path / f"{name}.json")
+    (one,), (other,) = (read_dialogs(tmp_path / f"{name}.json") for name in "ab")
+    asked = [turn.question for turn in one.rounds]
+    assert asked == [turn.question for turn in other.rounds], "whatever the answers were"
+    assert len(set(asked)) == 10
+    greedy = build("questioners", "unanswered", options)
+    simulate(dialogs, greedy, Answering(), out=tmp_path / "c.json")
+    (stuck,) = read_dialogs(tmp_path / "c.json")
+    assert len({turn.question for turn in stuck.rounds}) < 5, "each of its questions is the likeliest one"
 
 
 class BrokenOff(Answering):

@@ -55,7 +55,10 @@ def save_figures(comparison: Comparison, folder: Path, formats: Sequence[str] = 
 
 
 def svg_figures(comparison: Comparison, theme: ThemeName) -> dict[str, bytes]:
-    """Every figure as SVG that needs nothing else, by name, on nothing (transparent), with its title inside."""
+    """Every figure as SVG that needs nothing else, by name, on nothing (transparent), with its title inside.
+
+    theme: `light` or `dark`, what it is to be read on. The same comparison gives the same bytes.
+    """
     with drawing(THEMES[theme]):
         return {drawn.name: rendered(drawn, "svg") for drawn in _figures(comparison, THEMES[theme])}
 

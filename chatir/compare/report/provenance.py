@@ -19,7 +19,10 @@ Settings = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a run was made. config, and each sitting and ranking (with its title): settings."""
+    """How the run of that name was made: facts for any run, and what its run file tells.
+
+    config, and each of the sittings and rankings (with its title): settings. failed: a line for each failed dialog.
+    """
 
     name: str
     facts: Settings

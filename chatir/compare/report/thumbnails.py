@@ -24,7 +24,10 @@ QUALITY = 60
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """Pictures as data addresses, by image, None for an image that cannot be shown; and the places of the targets."""
+    """Small pictures of some targets, and of the images found for them.
+
+    targets: the places of the targets. pictures: data addresses by image, None for an image that cannot be shown.
+    """
 
     targets: tuple[int, ...] = ()
     pictures: Mapping[str, str | None] = field(default_factory=dict)

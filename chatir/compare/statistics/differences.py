@@ -31,7 +31,10 @@ Pair = tuple[Side, Side]
 
 @dataclass(frozen=True, eq=False)
 class Paired:
-    """A figure of both sides of a pair, of the same images in the same order, and b minus a; all [images]."""
+    """A figure of both sides of a pair, of the same images in the same order; all [images].
+
+    measured: what the figure is of. values_a, values_b: the figure of each image on either side.
+    """
 
     a: Side
     b: Side
@@ -132,7 +135,10 @@ def same_lengths(a: Side, b: Side) -> bool:
 
 
 def descriptive_differences(pairs: Sequence[Pair], rounds: int, ks: Sequence[int], seed: int) -> list[Difference]:
-    """What else can be told of the pairs: 95% intervals that no verdict rests on, and the curves' differences."""
+    """What else can be told of the pairs: 95% intervals that no verdict rests on, and the curves' differences.
+
+    rounds: how many are compared. ks: ranks that count as a hit. seed: of the resampling.
+    """
     columns = [Paired.of(pair, one) for pair in pairs for one in _described(pair, rounds, ks)]
     columns = [column for column in columns if np.isfinite(column.delta).all()]
     if not columns:

@@ -22,9 +22,9 @@ from chatir.simulate.run_ranks import Ranking, rank_table
 
 @dataclass(frozen=True, eq=False)
 class FailedPair:
-    """A pair of which some dialogs failed, and the targets that all runs of both sides had, failed or not.
+    """A pair of sides, a and b, of which some dialogs failed, and the targets that all their runs had, failed or not.
 
-    images: those of the targets, in their order.
+    targets: by id. images: those of the targets, in their order.
     """
 
     a: Side

@@ -115,9 +115,9 @@ def max_t_band(values: ArrayLike, means: ArrayLike, level: float) -> tuple[Figur
 def log_band(values: ArrayLike, means: ArrayLike, level: float) -> tuple[Figures, Figures]:
     """The band of `max_t_band` built on the logarithms of positive means: for mean ranks.
 
-    Means of ranks are skewed; their band stays above 0 and reaches further up than down. In a large corpus it still
-    holds the true curve less often than it says, as `bca_interval` does. Raises ValueError for values that are not
-    positive.
+    values[n, m] and means[B, m] as there; the edges are [m]. Means of ranks are skewed; their band stays above 0 and
+    reaches further up than down. In a large corpus it still holds the true curve less often than it says, as
+    `bca_interval` does. Raises ValueError for values that are not positive.
     """
     sample, resampled = _table(values, "values"), _table(means, "means")
     if (sample <= 0).any() or (resampled <= 0).any():

@@ -20,7 +20,10 @@ PRIMARY_K = 10
 
 @dataclass(frozen=True)
 class Measured:
-    """What a figure is of. round: None for a figure of whole dialogs."""
+    """What a figure is of: a metric, by its name in JSON.
+
+    retriever: the label of what ranked, None for a figure of texts. round: None for a figure of whole dialogs.
+    """
 
     metric: str
     retriever: str | None = None

@@ -15,7 +15,7 @@ _RESAMPLES_A_TEST = 200
 
 
 def exact_mcnemar(lost: int, won: int) -> float:
-    """Two-sided p of the exact McNemar test: whether as many images could be won as lost.
+    """Two-sided p of the exact McNemar test: whether as many images could be won as lost. Raises ValueError below 0.
 
     won: images that only b found; lost: images that only a found. Those that both or neither found tell nothing. Under
     the null hypothesis each of these discordant images is won with chance 1/2: p is twice the smaller binomial tail, at
@@ -33,7 +33,8 @@ def holm(p: ArrayLike, alpha: float = 0.05) -> tuple[Figures, Figures]:
     Adjusted p's are at most alpha exactly for what the procedure rejects; the chance of rejecting any true hypothesis
     is then at most alpha. A level is that of the confidence interval that tells the same as the procedure: 1 - alpha /
     (m - i + 1), i being the step at which the hypothesis was decided on. At the first that is not rejected the
-    procedure stops, and decides on all that are left. Equal p's are decided at one step, the first of theirs.
+    procedure stops, and decides on all that are left. Equal p's are decided at one step, the first of theirs. Raises
+    ValueError for figures that are no p's, and for an alpha that is not between 0 and 1.
     """
     family = np.asarray(p, dtype=np.float64)
     if family.ndim != 1 or not ((family >= 0) & (family <= 1)).all():
@@ -53,7 +54,8 @@ def resamples_needed(family: int, least: int = 9_999) -> int:
 
     The smallest p of B resamples is 1 / (B + 1), after Holm's adjustment as much as family / (B + 1). With 200
     resamples a test that is 0.005: results at the level of 0.01 are within reach, and where Holm's procedure is
-    strictest, at 0.05 / family, p still counts 10 resamples, and each end of an interval has 5 beyond it.
+    strictest, at 0.05 / family, p still counts 10 resamples, and each end of an interval has 5 beyond it. Raises
+    ValueError for a family of less than 0.
     """
     if family < 0:
         raise ValueError(f"family is {family}, but must be at least 0")
@@ -63,7 +65,8 @@ def resamples_needed(family: int, least: int = 9_999) -> int:
 def standardised_mean(differences: ArrayLike) -> float | None:
     """Effect size of paired differences [n]: their mean over their standard deviation (Cohen's d_z).
 
-    None for fewer than two, and for differences that are all the same.
+    None for fewer than two, and for differences that are all the same. Raises ValueError for what is not finite or not
+    [n].
     """
     figures = np.asarray(differences, dtype=np.float64)
     if figures.ndim != 1 or not np.isfinite(figures).all():

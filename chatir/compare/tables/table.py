@@ -14,7 +14,7 @@ BEST = "bold"
 
 @dataclass(frozen=True)
 class Mark:
-    """What a mark in a table means. sign: `bold`, or the mark as it stands."""
+    """A mark in a table and its meaning. sign: `bold`, or the mark as it stands."""
 
     sign: str
     meaning: str
@@ -25,7 +25,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Column:
-    """The head of a column: a name, and beneath it the unit or round. numeric: figures, which stand to the right."""
+    """The head of a column: a name, and beneath it, as detail, the unit or round.
+
+    better: the direction that is an improvement, None where neither is. numeric: figures, which stand to the right.
+    """
 
     name: str
     detail: str = ""
@@ -42,7 +45,7 @@ class Column:
 class Cell:
     """A cell, as it is to be read; names in it are as files have them, escaped for no format.
 
-    mark: `†` or nothing, to stand after the text.
+    best: whether it is the best of its column. mark: `†` or nothing, to stand after the text.
     """
 
     text: str
@@ -52,9 +55,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table. key: a name for links and labels, unlike those of the other tables. about: what is measured, and how.
+    """A table. key: a name for links and labels, unlike those of the other tables.
 
-    rows: a cell for each column. marks: what each mark that is used in the table means.
+    title, about: what a reader calls it; what is measured, and how. columns: their heads. rows: a cell for each column.
+    marks: what each mark that is used in the table means.
     """
 
     key: str

@@ -70,7 +70,10 @@ def requirements_sha256() -> str:
 
 
 def lavis_python(python: Path | None = None) -> Path:
-    """The Python to run LAVIS with: the one given, else that of the environment. Raises InputError."""
+    """The Python to run LAVIS with: the one given, else that of the environment.
+
+    Raises InputError where that is no program, or there is no whole environment.
+    """
     if python is not None:
         if not python.is_file() or not os.access(python, os.X_OK):
             raise InputError(f"python={python}: is no program; name a Python that has LAVIS")
@@ -90,6 +93,7 @@ def install(
 
     python: to make it of; by default the one at work or one on the PATH. tell: called with a line before it begins.
     show: called with what goes on.
+
     Raises InputError if it cannot be made.
     """
     made = environment()

@@ -14,7 +14,10 @@ from chatir.models.loading import folder_sha256
 
 
 def config_sha256(config: Path) -> str:
-    """Hash of a model's configuration and of the files and folders that are named in it; a URL is what it says."""
+    """Hash of a model's configuration and of the files and folders that are named in it; a URL is what it says.
+
+    Raises InputError when they cannot be read.
+    """
     total = hashlib.sha256()
     try:
         text = config.read_bytes()

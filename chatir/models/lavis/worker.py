@@ -110,7 +110,7 @@ class Whole:
         return pixels
 
     def answer(self, seen: Any, texts: list[str], decoding: dict[str, Any]) -> list[dict[str, Any]]:
-        """Answer a text about each image."""
+        """Answer a text about each image. Raises WorkerError where the model gives no text for each."""
         takes = inspect.signature(self.model.predict_answers).parameters
         wanted = dict(decoding, inference_method="generate")
         if not any(each.kind is each.VAR_KEYWORD for each in takes.values()):
@@ -152,7 +152,7 @@ class Worker:
         return {"config": str(_checked_model(name, model_type).default_config_path(model_type))}
 
     def load(self, name: str, model_type: str, precision: str, plugin: str | None) -> dict[str, Any]:
-        """Load a model as LAVIS does, and what prepares its images."""
+        """Load a model as LAVIS does, and what prepares its images. Raises WorkerError for 8-bit without a T5."""
         self.check(name, model_type, plugin)
         import torch
         from lavis.models import Blip2T5, load_model_and_preprocess
