@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint format bench bench-gpu lavis train evaluate clean
+.PHONY: demo test lint format docs bench bench-gpu lavis train evaluate clean
 
-demo: $(VENV)/offline
-	$(BIN)/chatir simulate --questioner smollm2 --answerer nearest-human \
-	    --targets examples/everyday_scenes.json --out outputs/SmolLM2_NearestHuman_everyday.json
+# The whole story on small scenes, offline; make demo ARGS=--with-smollm2 (after make test) adds a language model.
+demo: $(VENV)/installed
+	$(BIN)/chatir demo $(ARGS)
 
 # Two at a time, a file each; make test ARGS="-n 0 -k resume" for some of them, one after the other.
 test: $(VENV)/dev
@@ -22,6 +22,10 @@ lint: $(VENV)/dev
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The site, in site/: open site/index.html. A dead link or a page that is in no menu fails.
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/dev
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
@@ -45,7 +49,7 @@ evaluate: $(VENV)/installed
 	$(BIN)/python -m training.evaluate
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatir needs Python 3.11 or later; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
@@ -62,4 +66,8 @@ $(VENV)/offline: $(VENV)/installed
 
 $(VENV)/dev: $(VENV)/offline
 	$(PIP) --editable ".[dev]"
+	touch $@
+
+$(VENV)/docs: $(VENV)/installed
+	$(PIP) --editable ".[docs]"
 	touch $@

@@ -2,5 +2,5 @@
 
 from chatir.dialog import Dialog, Reply, Round
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 __all__ = ["Dialog", "Reply", "Round", "__version__"]

@@ -14,6 +14,9 @@ import click
 from chatir import __version__
 from chatir.commands.cache import cache
 from chatir.commands.compare import compare
+from chatir.commands.completion import completion
+from chatir.commands.demo import demo
+from chatir.commands.doctor import doctor
 from chatir.commands.export import export
 from chatir.commands.fetch import fetch
 from chatir.commands.index import index
@@ -75,5 +78,20 @@ def commands() -> None:
     """
 
 
-for command in (simulate, index, score, compare, lint, export, list_, fetch, scenes, lavis, cache):
+for command in (
+    demo,
+    simulate,
+    index,
+    score,
+    compare,
+    lint,
+    export,
+    list_,
+    fetch,
+    scenes,
+    lavis,
+    cache,
+    completion,
+    doctor,
+):
     commands.add_command(command)

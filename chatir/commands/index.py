@@ -40,7 +40,7 @@ def index(
     images: Path | None,
     vectors: Path | None,
 ) -> None:
-    """Encode the images of a corpus, for 'chatir score' to search in.
+    """Encode the images of a corpus, to be searched in.
 
     The vectors lie in the data folder, for every run and command that names the same retriever, list and images.
     The same command typed again goes on where it stopped, and encodes what has changed since.

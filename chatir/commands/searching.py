@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chatir.commands.arguments import FILE, Command
+from chatir.commands.completing import names, options_of
 from chatir.console import note, shown_progress
 from chatir.errors import InterruptedRunError
 
@@ -26,12 +27,19 @@ if TYPE_CHECKING:
 def search_options(*, required: bool) -> Callable[[Command], Command]:
     """The options that name a retriever and a corpus."""
     options = (
-        click.option("--retriever", required=required, metavar="NAME", help="Who ranks; see 'chatir list retrievers'."),
+        click.option(
+            "--retriever",
+            required=required,
+            metavar="NAME",
+            shell_complete=names("retrievers"),
+            help="Who ranks; see 'chatir list retrievers'.",
+        ),
         click.option(
             "-r",
             "retriever_options",
             multiple=True,
             metavar="KEY=VALUE",
+            shell_complete=options_of("retrievers", "retriever"),
             help="Its option, as in 'chatir list'; again for more.",
         ),
         click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatir.commands.arguments import FILE, check_folder, name_failures, read_targets
+from chatir.commands.completing import names, options_of
 from chatir.commands.searching import Search, search_options
 from chatir.console import note, printable, say, shown_progress
 from chatir.errors import InputError
@@ -32,13 +33,26 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
 
 
 @click.command()
-@click.option("--questioner", required=True, metavar="NAME", help="Who asks; see 'chatir list questioners'.")
-@click.option("--answerer", required=True, metavar="NAME", help="Who answers; see 'chatir list answerers'.")
+@click.option(
+    "--questioner",
+    required=True,
+    metavar="NAME",
+    shell_complete=names("questioners"),
+    help="Who asks; see 'chatir list questioners'.",
+)
+@click.option(
+    "--answerer",
+    required=True,
+    metavar="NAME",
+    shell_complete=names("answerers"),
+    help="Who answers; see 'chatir list answerers'.",
+)
 @click.option(
     "-q",
     "questioner_options",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=options_of("questioners", "questioner"),
     help="Its option, as in 'chatir list'; again for more.",
 )
 @click.option(
@@ -46,6 +60,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
     "answerer_options",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=options_of("answerers", "answerer"),
     help="Its option, as in 'chatir list'; again for more.",
 )
 @click.option(

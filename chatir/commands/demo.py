@@ -1,0 +1,50 @@
+"""`chatir demo`: the whole story on small scenes, offline, by commands that are shown as they are run."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from chatir.commands.arguments import FILE
+from chatir.console import duration, say
+
+
+@click.command()
+@click.argument("folder", required=False, type=FILE, default="demo", metavar="[DIR]")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, metavar="N", help="Targets of each run."
+)
+@click.option(
+    "--with-smollm2", "smollm2", envvar="CHATIR_DEMO_WITH_SMOLLM2", is_flag=True, help="Let SmolLM2 ask, too."
+)
+@click.pass_context
+def demo(context: click.Context, folder: Path, limit: int, smollm2: bool) -> None:
+    """Show the whole story, offline.
+
+    On pictures that are drawn for it, people and three ways of asking a small T5 hold dialogs with people and a small
+    BLIP-2; a small CLIP searches for the pictures; the runs are compared. It needs no GPU, key or download. Each
+    step is a command that is printed before it is run. All is written to DIR, 'demo' unless given; the same command
+    goes on where it was.
+
+    --with-smollm2 adds a real language model, SmolLM2-135M, on ten targets. It comes as a Python package.
+    """
+    from chatir.demo import Demo
+    from chatir.plugins import build
+
+    if smollm2:
+        build("questioners", "smollm2", {})  # what it lacks is told before anything is done
+    begun = time.monotonic()
+    told = Demo(folder, limit, smollm2)
+    for step in told.steps():
+        line = f"$ {shlex.join(['chatir', *step.words])}"
+        say(f"\n# {step.about}\n{click.style(line, bold=True) if sys.stdout.isatty() else line}")
+        code = context.find_root().command.main([*step.words], prog_name="chatir", standalone_mode=False)
+        if code:
+            raise click.exceptions.Exit(code)
+    say(f"\nThat took {duration(time.monotonic() - begun)}. To be opened in a browser:")
+    for report in told.reports:
+        say(report)

@@ -1,0 +1,1 @@
+"""What is installed here, what can run, and the line that mends each gap; no network, no secret, no error."""

@@ -1,0 +1,149 @@
+"""What a player with a model lacks: a key, an environment, weights, or the memory for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from pydantic import BaseModel
+
+from chatir.doctor.data import LAVIS
+from chatir.doctor.finding import gigabytes
+from chatir.doctor.keys import BASE_URL, host
+from chatir.doctor.machine import Machine
+from chatir.doctor.weights import SIZES, cached, download, download_line
+from chatir.errors import InputError
+from chatir.models.blip2 import Blip2Options
+from chatir.models.chat import ChatEndpoint, ChatOptions
+from chatir.models.lavis.environment import environment
+from chatir.models.local import LocalOptions
+from chatir.models.model_name import BUILT_IN
+from chatir.plugins import Context
+from chatir.retriever.options import ModelOptions
+
+MODELS: tuple[type[BaseModel], ...] = (LocalOptions, Blip2Options, ModelOptions)
+"""Options of a model that transformers loads from the hub or a folder."""
+ON_GPU = {LocalOptions: "bf16", Blip2Options: "8bit"}
+"""What precision=auto is there; fp32 without a GPU."""
+LARGE = 1e9
+"""Parameters above which a CPU takes long for each reply."""
+LAVIS_HOST = {"pretrain_flant5xxl": 50e9, "pretrain_flant5xl": 14e9}
+"""Bytes of memory, beside the GPU's, in which LAVIS builds its models in fp32: docs/reference/answerers.md."""
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Something that a player lacks. mends: any one of them does. blocks: whether it cannot run as it is, or can."""
+
+    told: str
+    mends: tuple[str, ...] = ()
+    blocks: bool = True
+
+
+def takes_any(options: type[BaseModel], flag: str) -> Lack:
+    """The remark for a player without a model of its own."""
+    built_in = next(iter(_built_in(options, None, flag)), None)
+    told = "takes any model" + (", a small one is built in" if built_in else "")
+    return Lack(told, (f"{flag} model=NAME", *([built_in] if built_in else [])), blocks=False)
+
+
+def chat_lacks(options: type[ChatOptions], flag: str) -> list[Lack]:
+    """What an endpoint lacks before it is asked; whether it answers, only a run can tell."""
+    server = f"{flag} base_url=http://127.0.0.1:8000/v1 {flag} model=NAME"
+    made = options()  # type: ignore[call-arg]  # its model has a default
+    try:
+        endpoint = ChatEndpoint(made, Context())
+    except InputError:
+        told = f"an address that starts with http:// or https:// and holds no password, as base_url or {BASE_URL}"
+        return [Lack(told, (f"export {BASE_URL}=http://127.0.0.1:8000/v1",))]
+    place = host(str(endpoint.identity["base_url"])) or "its server"
+    try:
+        endpoint.check_key()
+    except InputError:
+        return [Lack(f"a key for {place}, or a server of your own", (f"export {made.key_env}=...", server))]
+    return [Lack(f"asks {place} for {made.model}", blocks=False)]
+
+
+def lavis_lacks(here: Machine, flag: str) -> list[Lack]:
+    """What LAVIS's largest BLIP-2 lacks: its environment, or memory."""
+    lacks = []
+    if environment().versions is None:
+        lacks.append(Lack("LAVIS's environment", (LAVIS,)))
+    needed = LAVIS_HOST["pretrain_flant5xxl"]
+    if here.available is not None and here.available < needed:
+        fits = here.available >= LAVIS_HOST["pretrain_flant5xl"]
+        mends = (f"{flag} model_type=pretrain_flant5xl",) if fits else ("--answerer blip2 -a model=scenes:blip2",)
+        told = (
+            f"about {gigabytes(needed)} of memory to load its model, of which {gigabytes(here.available)} are available"
+        )
+        lacks.append(Lack(told, mends))
+    return lacks
+
+
+def model_lacks(options: type[BaseModel], factory: Callable[..., Any] | None, here: Machine, flag: str) -> list[Lack]:
+    """What a model of the hub lacks: its weights in the cache, or the memory for them."""
+    model = str(options.model_fields["model"].default)
+    built_in = _built_in(options, factory, flag)
+    sister = tuple(_sister(options, model, here, flag))
+    precision = default_precision(options, here)
+    size = SIZES.get(model)
+    room = size.room(precision) if size else None
+    if room is not None and here.room is not None and room > here.room:
+        whose = "of the GPU's memory" if here.torch.gpus else "of memory, without a GPU"
+        told = f"about {gigabytes(room)} {whose} ({model} in {precision}); {gigabytes(here.room)} are free"
+        lower = tuple(_lower_precision(options, model, here, flag))
+        return [Lack(told, (*lower, *sister, *built_in) or (flag + " model=NAME",))]
+    slow = size is not None and size.parameters > LARGE and not here.torch.gpus
+    if not model.startswith(BUILT_IN) and cached(model) != "whole":
+        remark = [Lack("slow without a GPU", blocks=False)] if slow else []
+        return [Lack(f"{model}, {download(model)}", (download_line(model), *sister * slow, *built_in)), *remark]
+    return [Lack("slow without a GPU", (*sister, *built_in), blocks=False)] if slow else []
+
+
+def default_precision(options: type[BaseModel], here: Machine) -> str:
+    """What the option `precision` is here, unless told otherwise."""
+    default = str(options.model_fields["precision"].default)
+    if default != "auto":
+        return default
+    on_gpu = next((word for kind, word in ON_GPU.items() if issubclass(options, kind)), "fp32")
+    return on_gpu if here.torch.gpus else "fp32"
+
+
+def _lower_precision(options: type[BaseModel], model: str, here: Machine, flag: str) -> Iterator[str]:
+    """The option with which a model fits here that does not by default: the finest precision that does."""
+    if issubclass(options, (LocalOptions, Blip2Options)):
+        fitting = (precision for precision in ("bf16", "8bit", "4bit") if _fits(model, precision, here))
+        yield from (f"{flag} precision={precision}" for precision in islice(fitting, 1))
+
+
+def _sister(options: type[BaseModel], model: str, here: Machine, flag: str) -> Iterator[str]:
+    """The options that take a smaller model of the same family, the largest that fits here."""
+    family = model.rpartition("-")[0]
+    sisters = [name for name in SIZES if name.rpartition("-")[0] == family]
+    for name in sorted(sisters, key=lambda name: -SIZES[name].parameters):
+        usual = default_precision(options, here)
+        smaller = SIZES[name].parameters < SIZES[model].parameters
+        precision = next((each for each in (usual, "8bit") if smaller and _fits(name, each, here)), None)
+        if precision is not None:
+            yield f"{flag} model={name}" + ("" if precision == usual else f" {flag} precision={precision}")
+            return
+
+
+def _fits(model: str, precision: str, here: Machine) -> bool:
+    size = SIZES.get(model)
+    room = size.room(precision) if size else None
+    return room is not None and here.room is not None and room <= here.room
+
+
+def _built_in(options: type[BaseModel], factory: Callable[..., Any] | None, flag: str) -> tuple[str, ...]:
+    """The option that takes the built-in model instead, where there is one of the kind that the player takes."""
+    if issubclass(options, LocalOptions):
+        return (
+            (f"{flag} model={BUILT_IN}t5 {flag} prompt=scenes",) if options.model_fields["model"].is_required() else ()
+        )
+    if issubclass(options, Blip2Options):
+        return (f"{flag} model={BUILT_IN}blip2",)
+    kinds = getattr(factory, "kinds", ())
+    return (f"{flag} model={BUILT_IN}clip",) if not kinds or "clip" in kinds else ()

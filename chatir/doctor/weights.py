@@ -1,0 +1,140 @@
+"""Weights of models: whether the hub's cache has them, how large they are, and whether they fit here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from chatir.doctor.data import unusable
+from chatir.doctor.finding import Finding, gigabytes
+
+Cached = Literal["whole", "partly", "absent"]
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+ELSEWHERE = "export HF_HOME=FOLDER"
+OFFLINE = "HF_HUB_OFFLINE"
+NOT_LOADED = ("*.h5", "*.msgpack")
+"""The same weights for other libraries, which some models have beside those for torch."""
+TOKENIZERS = ("tokenizer.json", "vocab.txt")
+ROOM = 1.4
+"""Times the weights that a model takes: beams, batches and 8-bit's own buffers come on top."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model's parameters, and the bytes of its weights in 8-bit and 4-bit, where known."""
+
+    parameters: float
+    eight_bit: float | None = None
+    four_bit: float | None = None
+
+    def weights(self, precision: str) -> float | None:
+        """Bytes of the weights in a precision, None if nobody knows."""
+        known = {"fp32": 4 * self.parameters, "bf16": 2 * self.parameters, "fp16": 2 * self.parameters}
+        return {**known, "8bit": self.eight_bit, "4bit": self.four_bit}.get(precision)
+
+    def room(self, precision: str) -> float | None:
+        """Bytes to count on in a precision, None if nobody knows."""
+        weights = self.weights(precision)
+        return None if weights is None else ROOM * weights
+
+
+FLAN_XL = Size(2.85e9, 3.0e9)
+FLAN_XXL = Size(11.1e9, 12.0e9)
+SIZES = {
+    "Salesforce/blip2-opt-2.7b": Size(3.7e9, 4.0e9, 2.4e9),
+    "Salesforce/blip2-flan-t5-xl": Size(3.9e9, 4.6e9, 3.1e9),
+    "Salesforce/blip2-opt-6.7b": Size(7.8e9, 8.1e9, 4.8e9),
+    "Salesforce/blip2-flan-t5-xxl": Size(12.1e9, 14.4e9, 10.0e9),
+    "google/flan-t5-xl": FLAN_XL,
+    "google/flan-t5-xxl": FLAN_XXL,
+    "declare-lab/flan-alpaca-xl": FLAN_XL,
+    "declare-lab/flan-alpaca-xxl": FLAN_XXL,
+    "openai/clip-vit-base-patch16": Size(0.150e9),
+    "google/siglip-base-patch16-224": Size(0.203e9),
+    "Salesforce/blip-itm-base-coco": Size(0.224e9),
+}
+"""Parameters, counted in transformers' architectures, times bytes: docs/reference/answerers.md and questioners.md."""
+
+
+def cached(model: str, files: Iterable[str] = WEIGHTS) -> Cached:
+    """Whether the hub's cache has one of these files of a model's newest known revision, with all its parts.
+
+    Only looks at the disk.
+    """
+    found: Cached = "absent"
+    for name in files:
+        if _in_cache(model, name):
+            return "whole"
+        if index := _in_cache(model, f"{name}.index.json"):
+            found = "partly"
+            if all(_in_cache(model, part) for part in _parts(index)):
+                return "whole"
+    return "partly" if found == "absent" and _in_cache(model, "config.json") else found
+
+
+def _in_cache(model: str, name: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(model, name)
+    except (HFValidationError, OSError):
+        return None
+    return Path(found) if isinstance(found, str) else None
+
+
+def _parts(index: Path) -> set[str]:
+    """Files that an index names; one that nobody has for an index that cannot be read."""
+    try:
+        return {str(part) for part in json.loads(index.read_bytes())["weight_map"].values()} or {"no part"}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"no part"}
+
+
+def download(model: str) -> str:
+    """How much a download brings: from 2 to 4 bytes a parameter, as the hub has the weights in one or the other."""
+    size = SIZES.get(model)
+    if size is None:
+        return "a download of unknown size"
+    least, most = (gigabytes(each * size.parameters).removesuffix(" GB") for each in (2, 4))
+    return f"a download of {least} to {most} GB"
+
+
+def download_line(model: str) -> str:
+    """The line that brings a model into the hub's cache."""
+    return f"hf download {model} " + " ".join(f"--exclude '{pattern}'" for pattern in NOT_LOADED)
+
+
+def cache_folder() -> Path:
+    """The hub's cache; it need not exist."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def cache_findings(models: Iterable[str], tokenizers: Iterable[str], *, offline: bool) -> list[Finding]:
+    """The hub's cache, and each model and tokenizer that a player or retriever takes unless told otherwise."""
+    folder = cache_folder()
+    told = unusable(folder)
+    first = Finding("cache", "ok", str(folder))
+    if told:
+        first = Finding("cache", "needs", f"{folder}: {told}", ((ELSEWHERE,),))
+    elif offline:
+        alone = f"{folder}; {OFFLINE} is set: a run downloads nothing"
+        first = Finding("cache", "optional", alone, ((f"unset {OFFLINE}",),))
+    return [
+        first,
+        *(_cached_finding(model, cached(model)) for model in models),
+        *(_cached_finding(name, cached(name, TOKENIZERS)) for name in tokenizers),
+    ]
+
+
+def _cached_finding(model: str, there: Cached) -> Finding:
+    if there == "whole":
+        return Finding(model, "ok", "in the cache")
+    told = "not in the cache" if there == "absent" else "not whole in the cache"
+    more = f": {download(model)}" if model in SIZES else ""
+    return Finding(model, "optional", told + more, ((download_line(model),),))

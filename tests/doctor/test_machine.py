@@ -1,0 +1,86 @@
+"""What doctor says of a machine, and of a GPU that torch cannot use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chatir.doctor import machine as machines
+from chatir.doctor.finding import Finding
+from chatir.doctor.machine import REINSTALL, Gpu, Machine, Torch, machine, machine_findings, read_memory
+
+CARD = Gpu("a card", 24 * 10**9, 23 * 10**9, "8.9")
+
+
+def with_torch(torch: Torch, *, nvidia: bool) -> Machine:
+    return Machine("3.11.0", "Linux", 8, 32 * 10**9, 20 * 10**9, nvidia, torch)
+
+
+def about_gpus(here: Machine) -> list[Finding]:
+    return machine_findings(here)[2:]
+
+
+def test_this_machine_is_told_in_lines_without_a_gap() -> None:
+    here = machine()
+    assert here.cores >= 1
+    assert here.torch.version is not None
+    assert here.memory is not None
+    assert here.available is not None
+    assert 0 < here.available <= here.memory
+    assert not [finding for finding in machine_findings(here) if finding.state == "broken"]
+
+
+def test_each_gpu_is_told_with_its_memory_and_capability() -> None:
+    here = with_torch(Torch("2.8.0", "12.8", (CARD, CARD)), nvidia=True)
+    first, second, torch = about_gpus(here)
+    assert (first.what, second.what) == ("GPU 0", "GPU 1")
+    assert first.detail == "a card: 24 GB, 23 GB free; compute capability 8.9"
+    assert "CUDA 12.8" in torch.detail
+    assert here.room == 46 * 10**9
+
+
+def test_room_without_a_gpu_is_the_memory_that_is_available() -> None:
+    assert with_torch(Torch("2.8.0"), nvidia=False).room == 20 * 10**9
+
+
+def test_no_gpu_is_no_gap() -> None:
+    (gpu,) = about_gpus(with_torch(Torch("2.8.0+cpu"), nvidia=False))
+    assert not gpu.gap
+    assert "a CPU build" in gpu.detail
+
+
+def test_a_cpu_build_beside_a_driver_is_a_gap() -> None:
+    (gpu,) = about_gpus(with_torch(Torch("2.8.0+cpu"), nvidia=True))
+    assert gpu.state == "needs"
+    assert gpu.mends == ((REINSTALL,),)
+
+
+def test_a_driver_that_torch_cannot_use_is_told_in_torch_s_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (gpu,) = about_gpus(with_torch(Torch("2.8.0", "12.8", said="The driver is too old"), nvidia=True))
+    assert gpu.state == "needs"
+    assert "The driver is too old" in gpu.detail
+
+
+def test_hidden_gpus_are_told_by_the_variable_that_hides_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    (gpu,) = about_gpus(with_torch(Torch("2.8.0", "12.8"), nvidia=True))
+    assert gpu.mends == (("unset CUDA_VISIBLE_DEVICES",),)
+
+
+def test_a_torch_that_cannot_be_imported_is_broken() -> None:
+    (torch,) = about_gpus(with_torch(Torch(None, said="OSError: libcudart is not there"), nvidia=True))
+    assert torch.state == "broken"
+    assert "libcudart" in torch.detail
+
+
+def test_memory_is_a_container_s_where_that_is_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  8000 kB\nMemFree:  1000 kB\nMemAvailable:  4000 kB\n")
+    monkeypatch.setattr(machines, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(machines, "LIMIT", tmp_path / "limit")
+    assert read_memory() == (8_192_000, 4_096_000)
+    (tmp_path / "limit").write_text("5000000\n")
+    assert read_memory() == (5_000_000, 4_096_000)
+    (tmp_path / "limit").write_text("max\n")
+    assert read_memory() == (8_192_000, 4_096_000)
