@@ -9,6 +9,7 @@ from textwrap import wrap
 from chatir.console import printable
 from chatir.doctor.examination import Examination, Section
 from chatir.doctor.finding import Finding, State
+from chatir.models.model_name import built_in_names
 
 WIDTH = 100
 LEAST_WIDTH = 60
@@ -89,7 +90,8 @@ def _end(found: Examination, columns: int) -> Iterator[Line]:
     mended = ", each with the line that mends it" if found.gaps > 1 else ", with the line that mends it"
     gaps = f"{found.gaps} gap{'s' if found.gaps > 1 else ''}{mended}" if found.gaps else "no gaps"
     summary = f"ready: {ready}; {gaps}"
-    yield "", f"at once, with nothing more: {DEMO}"
+    at_once = f"at once, with nothing more: {DEMO}, and the small models {', '.join(built_in_names())}"
+    yield from (("", line) for line in wrap(at_once, columns))
     yield from (("bold", line) for line in wrap(summary, columns))
 
 

@@ -47,7 +47,7 @@ def test_each_gap_is_followed_by_the_lines_that_mend_it_and_the_sum_is_last() ->
     assert "broken  ruined" in text
     assert "none installed" in text
     assert text.splitlines()[-2:] == [
-        "at once, with nothing more: chatir demo",
+        "at once, with nothing more: chatir demo, and the small models scenes:blip2, scenes:clip, scenes:t5",
         "ready: 1 questioners, 0 answerers, 0 retrievers; 2 gaps, each with the line that mends it",
     ]
 
