@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from chatir import Dialog
+from chatir.dialog_ranks import DialogRanks
 from chatir.files import file_sha256
+from chatir.run.file import RunFile
+from chatir.run.ranks import Ranking, RunRanks
 from chatir.scenes.folder import scene_dialogs
 from chatir.simulate import read_dialogs, write_dialogs
-from chatir.simulate.run_file import RunFile
-from chatir.simulate.run_ranks import DialogRanks, Ranking, RunRanks
 
 FILES, DIALOGS, ROUNDS = 10, 2064, 10
 RELEASED = (

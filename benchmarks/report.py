@@ -29,7 +29,7 @@ from chatir.compare.retrieval import Curve, Retrieval
 from chatir.dialog import Dialog, Round
 from chatir.dialogue_json import read_dialogs, write_dialogs
 from chatir.retriever.metrics import best_log_rank_integral
-from chatir.simulate.run_ranks import Ranking
+from chatir.run.ranks import Ranking
 
 RELEASED = Path(__file__).parents[2] / "shared" / "data" / "chatir" / "dialogues"
 TARGETS, ROUNDS, CORPUS, BEST = 2064, 10, 50_000, 5

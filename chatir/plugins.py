@@ -40,6 +40,10 @@ class Context:
     cache: ReplyCache | None = None
     progress: Callable[[str], None] = _silent
 
+    def __post_init__(self) -> None:
+        if self.images is not None:  # text is as good as a path, as for `simulate`
+            object.__setattr__(self, "images", Path(self.images))
+
 
 @dataclass(frozen=True)
 class Plugin:

@@ -182,5 +182,5 @@ def test_markdown_shows_what_was_written(module: str) -> None:
 def test_the_modules_are_found() -> None:
     assert {"chatir.simulate.simulate", "chatir.retriever.metrics", "chatir.models.estimates"} <= modules()
     assert chatir.Dialog.__module__ == "chatir.dialog"
-    found = {thing.where for thing in named("chatir.simulate.run_file")}
-    assert {"chatir.simulate.run_file.RunFile.reading", "chatir.simulate.run_file.RunFile.config"} <= found
+    found = {thing.where for thing in named("chatir.run.file")}
+    assert {"chatir.run.file.RunFile.reading", "chatir.run.file.RunFile.config"} <= found

@@ -45,6 +45,7 @@ class OpenAIVision(Sighted):
             raise InputError(f"prompt {options.prompt!r}: has no message by the user, with which the image is shown")
         self.name = re.sub(r"[^\w.-]", "_", options.model.rpartition("/")[2]) or "OpenAIVision"
         self.model = ChatEndpoint(options, context)
+        self.image_folder = context.images
         self._images = EncodedImages(context.images, options)
         self._options = options
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -69,6 +70,11 @@ class SightedModel(Sighted):
     def batch_size(self) -> int:
         """Dialogs a call, at most: more than the model's own batches, so that they can be sorted by length."""
         return self.model.batch_size
+
+    @property
+    def image_folder(self) -> Path | None:
+        """Where it looks for the images, None if it was given no folder."""
+        return self.model.image_folder
 
     @property
     def config(self) -> dict[str, Any]:

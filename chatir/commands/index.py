@@ -72,7 +72,8 @@ def _encoded(search: Search) -> Indexed:
     from chatir.retriever.indexing import index_images
 
     if (root := search.root or default_images()) is None:
-        raise InputError("there is no folder of images: name it with --images, or 'chatir fetch images' brings them")
+        fetch = "'chatir fetch images --whole-corpus'"
+        raise InputError(f"there is no folder of images: name it with --images, or {fetch} brings them")
     with shown_progress(sys.stderr) as report:
         return index_images(search.retriever, search.images, root, on_broken=search.on_broken, report=report, note=note)
 

@@ -85,10 +85,10 @@ class Search:
         from chatir.data import default_corpus, default_images
         from chatir.plugins import Context, build, parse_options
         from chatir.retriever.corpus import read_corpus_list
-        from chatir.retriever.retriever import checked
+        from chatir.retriever.retriever import checked_retriever
 
         context = Context(images or default_images(), None, note)
-        retriever = checked(build("retrievers", name, parse_options(options, "-r"), context))
+        retriever = checked_retriever(build("retrievers", name, parse_options(options, "-r"), context))
         typed = ["--retriever", name, *(word for option in options for word in ("-r", option))]
         for option, path in (("--corpus", corpus), ("--images", images)):
             typed += [] if path is None else [option, str(path)]
@@ -104,7 +104,7 @@ class Search:
 
     def check_list(self, dialogs: Sequence[Dialog], owner: str) -> None:
         """Raise InputError if some targets are not in the list of the corpus; `owner` is whose they are."""
-        from chatir.retriever.score import check_targets
+        from chatir.retriever.ranked_dialogs import check_targets
 
         check_targets(dialogs, self.images, owner)
 
@@ -113,7 +113,7 @@ class Search:
 
         The index is made first, where need be.
         """
-        from chatir.retriever.score import check_targets, ranked
+        from chatir.retriever.ranked_dialogs import check_targets, ranked
 
         self.check_list(dialogs, owner)
         check_targets(dialogs, self.corpus.images, owner, left_out=self.corpus.left_out)

@@ -25,6 +25,7 @@ from chatir.compare.statistics.differences import (
 )
 from chatir.compare.statistics.failures import failure_bounds, failure_differences
 from chatir.compare.statistics.sides import PRIMARY_K, Side, seed_group, sides_of
+from chatir.compare.statistics.streams import Stream
 from chatir.compare.verdicts import verdict
 from chatir.console import printable
 from chatir.dialog import Dialog
@@ -165,7 +166,9 @@ def _agreements(runs: Sequence[ComparedRun], baseline: Side, every: bool, seed: 
     pairs = [(first, run) for run in runs if run is not first]
     pairs += combinations([run for run in runs if run is not first], 2) if every else []
     for a, b in pairs:
-        found = agreement(a.name, a.dialogs, b.name, b.dialogs, np.random.default_rng([seed, 7]), BAND_RESAMPLES)
+        found = agreement(
+            a.name, a.dialogs, b.name, b.dialogs, Stream.AGREEMENT_INTERVALS.generator(seed), BAND_RESAMPLES
+        )
         if found is not None:
             yield found
 

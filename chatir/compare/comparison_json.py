@@ -9,7 +9,7 @@ from typing import Any
 
 from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.retrieval import Curve, Retrieval
-from chatir.compare.runs import Player
+from chatir.compare.runs import RecordedPlayer
 
 SCHEMA = "chatir.compare/1"
 
@@ -53,7 +53,7 @@ def _run(run: ComparedRun) -> dict[str, Any]:
     }
 
 
-def _player(player: Player | None) -> dict[str, Any] | None:
+def _player(player: RecordedPlayer | None) -> dict[str, Any] | None:
     return None if player is None else {"name": player.name, "config": player.config}
 
 

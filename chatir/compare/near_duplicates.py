@@ -15,12 +15,6 @@ from chatir.files import os_error
 from chatir.models.sentences import SentenceEncoder
 from chatir.questions import normalised_question
 
-THRESHOLD = 0.95
-"""From this cosine on, questions of the released dialogues mostly differ in their words only.
-
-Between 0.9 and 0.95 many ask for different things, as after the name of the third and of the fourth skier.
-"""
-
 ROUNDING = 1e-6
 """How far from 1 the cosine of two texts may come out that the model reads alike."""
 AT_ONCE = 8192

@@ -43,6 +43,12 @@ def own_ranks(ranks: Ranks) -> Figures:
     return np.where(ranks > 0, ranks, np.nan).T
 
 
+def last_ranks(ranks: Ranks) -> Ranks:
+    """The rank of each target at the end of its dialog [dialogs]."""
+    rounds = (ranks > 0).sum(axis=0) - 1
+    return np.asarray(ranks[rounds, np.arange(ranks.shape[1])])
+
+
 def best_log_rank_integrals(ranks: Ranks) -> Figures:
     """Each dialog's share in BRI [dialogs]; nan where there are no rounds."""
     rounds = len(ranks) - 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chatir.plain_data import brief
-from chatir.simulate.run_ranks import Ranking
+from chatir.run.ranks import Ranking
 
 TOLD = 2
 """Options that a label tells at most."""

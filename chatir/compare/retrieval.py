@@ -12,10 +12,12 @@ from chatir.compare.rank_measures import best_log_rank_integrals, hits, image_we
 from chatir.compare.ranking_labels import ranking_labels
 from chatir.compare.runs import Run
 from chatir.compare.statistics.resampling import log_band, max_t_band, resampled_means
+from chatir.compare.statistics.streams import Stream
 from chatir.console import printable
 from chatir.dialog import Dialog
+from chatir.dialog_ranks import DialogRanks, rank_table
 from chatir.retriever.metrics import Figures, Ranks, truncated_share
-from chatir.simulate.run_ranks import DialogRanks, Ranking, rank_table
+from chatir.run.ranks import Ranking
 
 BAND_RESAMPLES = 2_000
 LEVEL = 0.95
@@ -135,7 +137,7 @@ def _curves(measured: Mapping[str, Figures], images: Sequence[str], corpus: int,
     values = per_image(np.concatenate(list(measured.values()), axis=1), images)
     given = ~np.isnan(values).any(axis=0)
     means = np.full((BAND_RESAMPLES, values.shape[1]), np.nan)
-    means[:, given] = resampled_means(values[:, given], BAND_RESAMPLES, np.random.default_rng(seed))
+    means[:, given] = resampled_means(values[:, given], BAND_RESAMPLES, Stream.CURVE_BANDS.generator(seed))
     curves, start = {}, 0
     for name, own in measured.items():
         columns = np.arange(start, start := start + own.shape[1])

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 from chatir.compare.run_names import run_names
 from chatir.data import RELEASED
 from chatir.dialog import Dialog
+from chatir.dialog_ranks import DialogRanks
 from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.files import file_sha256
-from chatir.simulate.run_file import FailedDialog, Role, RoleTotals, RunFile
-from chatir.simulate.run_ranks import DialogRanks, Ranking, RunRanks
+from chatir.run.file import RunFile
+from chatir.run.ranks import Ranking, RunRanks
+from chatir.run.rows import FailedDialog, Role, RoleTotals
 
 
 @dataclass(frozen=True)
-class Player:
+class RecordedPlayer:
     """Who played. config: what fixes its replies; None where only the name is known."""
 
     name: str
@@ -91,8 +93,8 @@ class Run:
     sha256: str
     dialogs: tuple[Dialog, ...]
     record: Record | None
-    questioner: Player | None
-    answerer: Player | None
+    questioner: RecordedPlayer | None
+    answerer: RecordedPlayer | None
 
     @property
     def rounds(self) -> int:
@@ -121,7 +123,9 @@ _PLAYERS = {
 """Who played in the released files, by their names. One BLIP-2 answers in all comparisons (Levy et al., section 4)."""
 
 _RELEASED = {
-    file.sha256: tuple(map(Player, _PLAYERS[stem])) for file in RELEASED if (stem := Path(file.name).stem) in _PLAYERS
+    file.sha256: tuple(map(RecordedPlayer, _PLAYERS[stem]))
+    for file in RELEASED
+    if (stem := Path(file.name).stem) in _PLAYERS
 }
 
 
@@ -170,10 +174,10 @@ def _read(path: Path, note: Callable[[str], None]) -> Run:
     return Run(path.stem, path, sha256, dialogs, record, questioner, answerer)
 
 
-def _player(declared: Any, path: Path) -> Player:
+def _player(declared: Any, path: Path) -> RecordedPlayer:
     if not isinstance(declared, dict) or not isinstance(declared.get("name"), str):
         raise InputError(f"{path.with_suffix('.run')}: the run file is damaged: it does not tell who played")
-    return Player(declared["name"], declared.get("config", {}))
+    return RecordedPlayer(declared["name"], declared.get("config", {}))
 
 
 def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[str], None]) -> Record | None:

@@ -87,9 +87,9 @@ def _released(what: str, folder: Path, files: list[ReleasedFile]) -> Finding:
             told = f"{path}: is not the released file (its sha256 differs)"
             return Finding(what, "needs", told, ((f"mv '{path}' '{path}.other' && {FETCH}",),))
     if len(there) < len(files):
-        told = f"{len(there)} of the {len(files)} that were released" if len(files) > 1 else "not there"
+        told = f"{len(there)} of the {len(files)} others that were released" if len(files) > 1 else "not there"
         return Finding(what, "needs", told, ((FETCH,),))
-    return Finding(what, "ok", files[0].name if len(files) == 1 else f"all {len(files)} that were released")
+    return Finding(what, "ok", files[0].name if len(files) == 1 else f"all {len(files)} others that were released")
 
 
 def _images(folder: Path) -> list[Finding]:

@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from chatir import __version__
 from chatir.doctor.finding import Finding
 from chatir.questioners.smollm2 import INSTALL
-from chatir.simulate.provenance import PACKAGES, git_revision
+from chatir.run.provenance import PACKAGES, git_revision
 
 OWN = "chatir"
 NO_EXTRAS = ("all", "dev", "docs")

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chatir.doctor.data import FETCH_IMAGES
+from chatir.doctor.data import FETCH_CORPUS, FETCH_IMAGES
 from chatir.doctor.finding import Finding, mends_in, one_line
 from chatir.doctor.machine import Machine
 from chatir.doctor.models import MODELS, Lack, chat_lacks, lavis_lacks, model_lacks, takes_any
@@ -91,7 +91,8 @@ def player_finding(one: Loaded, all_of_them: Sequence[Loaded], here: Machine, *,
         return one.failed
     lacks = _lacks(one, all_of_them, here)
     if not images and needs_images(one):
-        lacks.append(Lack("images, or --images DIR", (FETCH_IMAGES,)))
+        fetch = FETCH_CORPUS if one.plugin.kind == "retrievers" else FETCH_IMAGES
+        lacks.append(Lack("images, or --images DIR", (fetch,)))
     needed = "; ".join(lack.told for lack in lacks if lack.blocks)
     remarks = "; ".join(lack.told for lack in lacks if not lack.blocks)
     detail = f"{needed} ({remarks})" if needed and remarks else needed or remarks or READY

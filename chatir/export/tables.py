@@ -11,8 +11,9 @@ from chatir.compare.defects import DEFECTS, round_defects
 from chatir.compare.ranking_labels import ranking_labels
 from chatir.compare.runs import Run
 from chatir.dialog import Dialog
+from chatir.dialog_ranks import DialogRanks
 from chatir.questions import repeated, repeats
-from chatir.simulate.run_ranks import DialogRanks, Ranking
+from chatir.run.ranks import Ranking
 
 Row = dict[str, Any]
 Kind = type[str] | type[int] | type[bool]
@@ -32,7 +33,7 @@ text: the round as the file holds it, question and answer. repeated: whether the
 
 
 @dataclass(frozen=True)
-class Table:
+class ExportedTable:
     """A table that may be larger than memory. columns: their names, in order, with the type of what is in them.
 
     rows: to be gone through once; None in them is not known.
@@ -43,7 +44,7 @@ class Table:
     rows: Iterator[Row]
 
 
-def tables(run: Run) -> list[Table]:
+def tables(run: Run) -> list[ExportedTable]:
     """A run as tables: `dialogs`, `rounds` and, if it was scored, `ranks`, in the file's order.
 
     A row of `ranks` tells where the target was ranked after that many rounds (0: by its caption), and whether the
@@ -52,12 +53,12 @@ def tables(run: Run) -> list[Table]:
     """
     name: dict[str, Kind] = {"run": str, "id": str, "image": str}
     told = [
-        Table(
+        ExportedTable(
             "dialogs",
             name | {"caption": str, "rounds": int, "repeats": int, "extra": str},
             (dialog_row(run, dialog) for dialog in run.dialogs),
         ),
-        Table(
+        ExportedTable(
             "rounds",
             name | ROUND,
             (_name(run, dialog) | row for dialog in run.dialogs for row in round_rows(dialog)),
@@ -66,7 +67,7 @@ def tables(run: Run) -> list[Table]:
     if rankings := labelled_rankings(run):
         ranked: dict[str, Kind] = {"retriever": str, "corpus": str, "corpus_images": int}
         columns = name | ranked | {"round": int, "rank": int, "truncated": bool}
-        told.append(Table("ranks", columns, _rank_rows(run, rankings)))
+        told.append(ExportedTable("ranks", columns, _rank_rows(run, rankings)))
     return told
 
 

@@ -54,6 +54,7 @@ class LookingModel(ABC):
 
     def __init__(self, context: Context, *, batch_size: int, kept_images: int) -> None:
         """batch_size: looks at once. kept_images: how many stay encoded; the one used longest ago goes first."""
+        self.image_folder = context.images
         self._images = ImageFolder(context.images)
         self._remembered = Remembered(context)
         self._progress = context.progress

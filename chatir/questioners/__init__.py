@@ -22,6 +22,7 @@ class Questioner(Protocol):
     - `config`: plain data that fixes the replies (`{}`); a run goes on only with the same
     - `uses_said`: whether it is shown what people said, `Dialog.said` (False)
     - `needs_images`: whether it looks at the images (False)
+    - `image_folder`: where it looks, None if it was given no folder; a run is refused that means another one
     - `ready()`: called before a run; raises InputError for want of a key, say
     - `check(target, rounds)`: raises InputError for a target that it cannot play for so many rounds
     - `max_cost(dialog)`: US dollars that the next reply can cost at most, None when nobody knows

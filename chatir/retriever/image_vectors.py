@@ -67,7 +67,7 @@ def looked_ahead(
 
 
 @dataclass(frozen=True)
-class Look:
+class LookedAt:
     """An image as its file is now, on record; prepared: what the retriever encodes, None if the image is broken."""
 
     record: ImageRecord
@@ -85,7 +85,7 @@ class Looker:
             getattr(retriever, "prepare", None) if prepares(retriever) else None
         )
 
-    def look(self, image: str) -> Look:
+    def look(self, image: str) -> LookedAt:
         """An image, ready to be encoded, and what it was."""
         size, mtime_ns = stamp(self._root, image)  # before it is read: what changes in between is seen next time
         try:
@@ -94,9 +94,9 @@ class Looker:
             prepared = self._root / image if self._prepare is None else self._prepared(image, picture)
         except ImageError as error:
             kind, message = error.kind, " ".join(str(error).split())
-            return Look(ImageRecord(image=image, size=size, mtime_ns=mtime_ns, kind=kind, message=message), None)
+            return LookedAt(ImageRecord(image=image, size=size, mtime_ns=mtime_ns, kind=kind, message=message), None)
         sha256 = hashlib.sha256(content).hexdigest()
-        return Look(ImageRecord(image=image, size=size, mtime_ns=mtime_ns, sha256=sha256), prepared)
+        return LookedAt(ImageRecord(image=image, size=size, mtime_ns=mtime_ns, sha256=sha256), prepared)
 
     def still(self, record: ImageRecord) -> ImageRecord | None:
         """The record of an image that is what it was, as it is to be from now on; None for one that changed.

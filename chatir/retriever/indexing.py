@@ -19,7 +19,7 @@ from chatir.retriever.corpus import Corpus, Vectors, checked_images
 from chatir.retriever.image_vectors import (
     MISSING,
     Encoder,
-    Look,
+    LookedAt,
     Looker,
     Stamp,
     cores,
@@ -196,7 +196,7 @@ class _Indexing:
             self.progress.seconds = time.perf_counter() - started
             yield number, shard
 
-    def _batches(self, looks: Iterator[Look], records: list[ImageRecord]) -> Iterator[list[Any]]:
+    def _batches(self, looks: Iterator[LookedAt], records: list[ImageRecord]) -> Iterator[list[Any]]:
         """What is to be encoded at once, of one shard, and the record of each image.
 
         No batch reaches into the next shard: a vector must not depend on where an index was interrupted.
@@ -236,4 +236,4 @@ def _way_out(root: Path, image: str) -> str:
         for folder in (root.resolve().parent, *sorted(path for path in root.iterdir() if path.is_dir())):
             if (folder / image).is_file():
                 return f"name --images {folder}"
-    return "name another --images, or bring them: 'chatir fetch images'"
+    return "name another --images, or bring them: 'chatir fetch images --whole-corpus'"

@@ -47,7 +47,7 @@ def open_corpus(
         raise InputError(
             f"there are no vectors of the corpus ({len(names):,} images, {names[0]} first) for "
             f"{Identity.of(retriever).name}: name the folder of the images with --images, bring them with "
-            "'chatir fetch images', or take vectors from elsewhere with 'chatir index --vectors FILE'"
+            "'chatir fetch images --whole-corpus', or take vectors from elsewhere with 'chatir index --vectors FILE'"
         )
     return index_images(retriever, names, root, on_broken=on_broken, report=report, note=note).corpus
 

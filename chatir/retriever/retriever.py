@@ -49,10 +49,10 @@ def load_retriever(name: str, **options: Any) -> Retriever:
     Options may be typed, or text as a user types it. Raises InputError for a name or an option that is not known, a
     wrong value, and a missing dependency.
     """
-    return checked(build("retrievers", name, options, Context()))
+    return checked_retriever(build("retrievers", name, options, Context()))
 
 
-def checked(retriever: object) -> Retriever:
+def checked_retriever(retriever: object) -> Retriever:
     """A retriever, if it has the methods of one. Raises InputError if not."""
     for method in ("encode_dialogs", "encode_images"):
         if not callable(getattr(retriever, method, None)):

@@ -8,9 +8,9 @@ from typing import Any
 
 from chatir.dialog import Reply
 from chatir.errors import InputError, StoppedRunError
+from chatir.run.rows import Role
 from chatir.simulate.play import Play
 from chatir.simulate.player import Player
-from chatir.simulate.run_file import Role
 
 
 class Budget:

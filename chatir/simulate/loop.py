@@ -14,13 +14,14 @@ from typing import Any
 from chatir.dialog import UNUSABLE, Dialog, Reply, Round
 from chatir.errors import ChatirError, InputError, InterruptedRunError
 from chatir.questions import normalised_question
+from chatir.run.file import RunFile
+from chatir.run.rows import ReplyRow, Role, State, StateRow, target_digest
 from chatir.simulate.budget import Budget
 from chatir.simulate.lane import Done, Lane, Work
 from chatir.simulate.play import FixedBatches, Play
 from chatir.simulate.player import Player
 from chatir.simulate.progress import Progress
 from chatir.simulate.replies import checked, raised
-from chatir.simulate.run_file import ReplyRow, Role, RunFile, State, StateRow, target_digest
 
 WINDOW = 256
 """Dialogs in flight, at least: enough to keep batches full and commits few."""

@@ -12,8 +12,9 @@ from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.files import file_sha256, os_error
 from chatir.plain_data import brief, unequal
-from chatir.simulate.run_file import RunFile, target_digest
-from chatir.simulate.run_schema import RunInUseError
+from chatir.run.file import RunFile
+from chatir.run.rows import target_digest
+from chatir.run.schema import RunInUseError
 from chatir.simulate.target_checks import checked_targets
 
 

@@ -9,7 +9,7 @@ from math import lcm
 
 from chatir.dialog import Dialog, Round
 from chatir.questions import normalised_question
-from chatir.simulate.run_file import Recorded, Role
+from chatir.run.rows import Recorded, Role
 
 STAGES: tuple[Role, ...] = ("observe", "question", "answer")
 """What happens to a dialog between two rounds, in this order."""

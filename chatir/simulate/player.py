@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from chatir.dialog import Dialog
@@ -19,7 +20,8 @@ class Player:
 
     call: its `ask`, `answer` or `observe`. The rest is optional on the object that a user writes, and told at
     `chatir.questioners.Questioner`: name, batch_size, concurrency, config, uses_said, needs_images, ready, check,
-    max_cost, estimate and close.
+    max_cost, estimate and close. image_folder: the folder in which it looks, if it tells; lacks_images: whether it
+    tells that it was given none.
     """
 
     call: Callable[..., Any]
@@ -29,6 +31,8 @@ class Player:
     config: dict[str, Any]
     uses_said: bool
     needs_images: bool
+    image_folder: Path | None
+    lacks_images: bool
     ready: Callable[[], None] | None
     check: Callable[[Dialog, int], None] | None
     max_cost: Callable[..., float | None] | None
@@ -42,6 +46,9 @@ class Player:
         if not callable(call):
             raise InputError(f"{type(player).__name__} has no method {method}(); see 'chatir list' for players that do")
         name = getattr(player, "name", None) or type(player).__name__
+        folder = getattr(player, "image_folder", None)
+        if not isinstance(folder, str | Path | None):
+            raise InputError(f"{name}: image_folder is {folder!r}, but must be a path or None")
         declared = cls(
             call=call,
             name=name,
@@ -50,6 +57,8 @@ class Player:
             config=plain_data(getattr(player, "config", {}), f"{name}: config"),
             uses_said=bool(getattr(player, "uses_said", False)),
             needs_images=bool(getattr(player, "needs_images", False)),
+            image_folder=None if folder is None else Path(folder),
+            lacks_images=hasattr(player, "image_folder") and folder is None,
             ready=getattr(player, "ready", None),
             check=getattr(player, "check", None),
             max_cost=getattr(player, "max_cost", None),

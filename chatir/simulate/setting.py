@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from chatir.errors import InputError
+from chatir.run.rows import Role
 from chatir.simulate.player import Player
-from chatir.simulate.run_file import Role
 
 
 def check_settings(out: Path, *, rounds: int, seed: int, ask_again: int) -> None:
@@ -33,6 +34,34 @@ def players_of(questioner: object, answerer: object, observer: object | None = N
     if observer is not None:
         players["observe"] = Player.of(observer, "observe")
     return players
+
+
+def image_root(players: Iterable[Player], images: Path | str | None) -> Path | None:
+    """The folder in which the run's players look at images: the one named, or else their own; None if none looks.
+
+    Raises InputError where there is none, and for a player that was built with another one, or with none: its dialogs
+    would fail.
+    """
+    root = None if images is None else Path(images)
+    looking = [player for player in players if player.needs_images]
+    for player in looking:
+        root = root or player.image_folder
+    for player in looking:
+        if root is None:
+            raise InputError(
+                f"{player.name} looks at the images: 'chatir fetch images' brings them, or name --images DIR"
+            )
+        if player.lacks_images:
+            raise InputError(
+                f"{player.name} looks at the images, but was built without their folder; "
+                f"build it with Context(images=Path({str(root)!r}))"
+            )
+        if player.image_folder is not None and player.image_folder.resolve() != root.resolve():
+            raise InputError(
+                f"{player.name} looks for the images in {player.image_folder}, and the run in {root}; "
+                f"build it with Context(images=Path({str(root)!r})), or leave out images="
+            )
+    return root if looking else None
 
 
 def run_config(players: dict[Role, Player], **settings: Any) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from chatir.dialog import Dialog
 from chatir.dialogue_json import dump_dialogs
 from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunError
 from chatir.files import atomic_writer, file_sha256
+from chatir.run.file import RunFile
+from chatir.run.provenance import provenance
 from chatir.simulate.loop import Loop
 from chatir.simulate.opening import check_export, existing_run, open_run
 from chatir.simulate.progress import Progress
-from chatir.simulate.provenance import provenance
-from chatir.simulate.run_file import RunFile
-from chatir.simulate.setting import check_settings, players_of, run_config
+from chatir.simulate.setting import check_settings, image_root, players_of, run_config
 from chatir.simulate.summary import RunSummary, summary_of
 from chatir.simulate.target_checks import ImagesThere, check_all_targets, checked_targets
 
@@ -50,9 +50,9 @@ def simulate(
     - `out`: the dialogue file, whose name ends in `.json`; dialogs that failed are not in it
     - `rounds`: per dialog
     - `seed`: of the run; each `Dialog.seed` is derived from it, so that no order of requests changes a reply
-    - `images`: the image root, which a run needs if a player looks at images: those of the targets, but for a
-      generator's, are looked for there before anybody is asked. A player opens them through its own `Context`, which
-      must name the folder too
+    - `images`: the image root, if a player looks at images: the folder that the player was built with
+      (`Context(images=...)`), and that one unless named; the targets' images, but for a generator's, are looked for
+      there before anybody is asked
     - `observer`: an object with `observe(dialogs)`, which sees each dialog at round 0 and after each round, and stops
       it by answering True
     - `ask_again`: how often a model that said nothing usable is asked once more
@@ -72,11 +72,7 @@ def simulate(
     if cost_limit is not None and not cost_limit > 0:
         raise InputError(f"cost_limit is {cost_limit}, but must be more than 0 US dollars")
     players = players_of(questioner, answerer, observer)
-    for player in players.values():
-        if player.needs_images and images is None:
-            raise InputError(
-                f"{player.name} looks at the images: 'chatir fetch images' brings them, or name --images DIR"
-            )
+    root = image_root(players.values(), images)
     for player in players.values():
         if player.ready:
             player.ready()
@@ -85,8 +81,7 @@ def simulate(
 
     total = None
     if iter(targets) is not targets:
-        looked_at = any(player.needs_images for player in players.values())
-        there = ImagesThere(Path(images)) if images is not None and looked_at else None
+        there = None if root is None else ImagesThere(root)
         total = check_all_targets(targets, rounds, checks if there is None else [*checks, there.check])
         if there is not None and there.any_missing:
             _tell_of_images(there, None if fresh else existing_run(out, config, targets), note)

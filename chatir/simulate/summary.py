@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chatir.console import duration, printable
-from chatir.simulate.run_file import FailedDialog, RoleTotals, RunFile
+from chatir.run.file import RunFile
+from chatir.run.rows import FailedDialog, RoleTotals
 
 UNKNOWN = "unknown"
 
@@ -18,9 +19,9 @@ class RunSummary:
     - `name`: the stem of `out`, the dialogue file; `run_file`: the run file beside it
     - `questioner`, `answerer`: the players' names
     - `dialogs`: how many ended well; `stopped`: how many of them the observer stopped
-    - `rounds`: complete rounds, those of failed dialogs too
-    - `repeats_per_dialog`: a mean over the dialogs that ended well, None without one; `dialogs_with_repeats`: how many
-      of them repeat a question
+    - `rounds`: those of the dialogs that ended well, all together
+    - `repeats_per_dialog`: a mean over the dialogs that ended well, None without one; `repeating_dialogs`: how many of
+      them repeat a question
     - `failed`: the dialogs that failed, in target order, each with its last failure
     - `questions`, `answers`: what replies of each role took, failed ones too
     - `seconds`: of all sessions
@@ -36,7 +37,7 @@ class RunSummary:
     stopped: int
     rounds: int
     repeats_per_dialog: float | None
-    dialogs_with_repeats: int
+    repeating_dialogs: int
     failed: tuple[FailedDialog, ...]
     questions: RoleTotals
     answers: RoleTotals
@@ -47,7 +48,7 @@ class RunSummary:
 def summary_of(run: RunFile, out: Path, questioner: str, answerer: str) -> RunSummary:
     """Read a run's summary from its run file. out: its dialogue file; questioner, answerer: the players' names."""
     dialogs = run.ended_well()
-    repeats, with_repeats = run.repeats()
+    repeats, repeating = run.repeats()
     return RunSummary(
         name=out.stem,
         out=out,
@@ -56,9 +57,9 @@ def summary_of(run: RunFile, out: Path, questioner: str, answerer: str) -> RunSu
         answerer=answerer,
         dialogs=dialogs,
         stopped=run.states().get("stopped", 0),
-        rounds=run.rounds(),
+        rounds=run.rounds_of_ended(),
         repeats_per_dialog=repeats / dialogs if dialogs else None,
-        dialogs_with_repeats=with_repeats,
+        repeating_dialogs=repeating,
         failed=tuple(run.failed()),
         questions=run.totals("question"),
         answers=run.totals("answer"),
@@ -79,7 +80,7 @@ def summary_text(summary: RunSummary) -> str:
     if summary.failed:
         lines.append(("failed dialogs", str(len(summary.failed))))
     if summary.repeats_per_dialog is not None:
-        share = 100 * summary.dialogs_with_repeats / summary.dialogs
+        share = 100 * summary.repeating_dialogs / summary.dialogs
         lines.append(
             ("repeats per dialog", f"{summary.repeats_per_dialog:.2f} ({share:.0f}% of dialogs repeat a question)")
         )

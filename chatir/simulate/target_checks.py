@@ -8,7 +8,8 @@ from pathlib import Path
 from chatir.dialog import Dialog, Round, image_problem, text_problem
 from chatir.errors import InputError
 from chatir.plain_data import plain_data
-from chatir.simulate.run_file import RunFile
+from chatir.run.file import RunFile
+from chatir.simulate.targets import Targets
 
 Check = Callable[[Dialog, int], None]
 
@@ -98,7 +99,8 @@ def check_all_targets(targets: Iterable[Dialog], rounds: int, checks: list[Check
     places: dict[str, int] = {}
     for place, target in enumerate(checked_targets(targets, rounds, checks)):
         if (first := places.setdefault(target.id, place)) != place:
-            raise InputError(f"target {place}: {target.id!r} is named twice (first as target {first}); give ids")
+            where = f"{targets.path}: " if isinstance(targets, Targets) else ""
+            raise InputError(f"{where}target {place}: {target.id!r} is named twice (first as target {first}); give ids")
     if not places:
         raise InputError("there are no targets")
     return len(places)

@@ -211,7 +211,7 @@ def test_what_cannot_be_compared_is_one_line_and_overwrites_nothing(
 def test_a_run_that_is_on_is_not_read(typed: Typed, files: list[str], tmp_path: Path) -> None:
     from contextlib import closing
 
-    from chatir.simulate.run_file import RunFile
+    from chatir.run.file import RunFile
 
     with closing(RunFile.open(tmp_path / "A.run")) as run_file:
         run_file.start_session({})

@@ -106,7 +106,7 @@ def test_the_table_ends_with_the_sum_and_exits_with_0_in_spite_of_gaps(doctor: D
     done = doctor()
     assert (done.returncode, done.stderr) == (0, "")
     *rest, demo, last = done.stdout.splitlines()
-    assert demo.endswith("chatir demo")
+    assert demo.startswith("at once, with nothing more: chatir demo, and the small models scenes:")
     assert last.startswith("ready: ")
     assert "gaps, each with the line that mends it" in last
     assert max(map(len, rest)) <= 100

@@ -71,7 +71,7 @@ def test_without_images_those_of_the_data_folder_are_taken(typed: Typed, tmp_pat
     code, out, error = typed(*COLORS, "--corpus", "corpus.json")
     assert (code, out) == (2, "")
     assert "--images" in error
-    assert "'chatir fetch images'" in error
+    assert "'chatir fetch images --whole-corpus'" in error
     (tmp_path / "data").mkdir()
     (tmp_path / "images").rename(tmp_path / "data" / "images")
     assert typed(*COLORS, "--corpus", "corpus.json")[0] == 0

@@ -13,9 +13,9 @@ from chatir.compare.comparison import ComparedRun, Comparison, Difference
 from chatir.compare.dialog_counts import defects, dialog_counts, language, repetition
 from chatir.compare.rank_measures import hits, own_ranks
 from chatir.compare.retrieval import Curve, Retrieval
-from chatir.compare.runs import Player, Run
+from chatir.compare.runs import RecordedPlayer, Run
 from chatir.retriever.metrics import Figures
-from chatir.simulate.run_ranks import Ranking
+from chatir.run.ranks import Ranking
 
 CLIP = Ranking("CLIP", {}, "c" * 64, 1000)
 ROUNDS = 4
@@ -35,7 +35,7 @@ def compared(
 ) -> ComparedRun:
     """A run. labels: of the retrievers that ranked it, none for a run without ranks."""
     told = asked(seed) if dialogs is None else tuple(dialogs)
-    player = Player(questioner, config) if questioner else None
+    player = RecordedPlayer(questioner, config) if questioner else None
     counts = dialog_counts(told)
     return ComparedRun(
         run=Run(name, Path(f"{name}.json"), "0" * 64, told, None, player, None),

@@ -10,9 +10,10 @@ from typing import Any
 from players import Answering, Asking
 
 from chatir import Dialog, Reply
+from chatir.dialog_ranks import DialogRanks
+from chatir.run.file import RunFile
+from chatir.run.ranks import Ranking, RunRanks
 from chatir.simulate import read_dialogs, simulate
-from chatir.simulate.run_file import RunFile
-from chatir.simulate.run_ranks import DialogRanks, Ranking, RunRanks
 
 CLIP = Ranking("CLIP", {"model": {"id": "clip", "sha256": "0" * 64}, "precision": "fp32"}, "c" * 64, 1000)
 TYPED = ["--retriever", "clip", "-r", "model=here", "--corpus", "my list.json"]

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from chatir import Dialog, Round
 from chatir.compare import near_duplicates as module
-from chatir.compare.near_duplicates import THRESHOLD, near_duplicates
+from chatir.compare.near_duplicates import near_duplicates
 from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.models.sentences import SentenceEncoder
 from chatir.questions import normalised_question, repeats
+
+THRESHOLD = 0.95
+"""From this cosine on, questions of the released dialogues mostly differ in their words only."""
 
 
 def asked(*questions: str) -> Dialog:

@@ -219,7 +219,7 @@ def test_an_index_that_is_not_complete_is_not_opened(index: Index, images: Path,
     shutil.rmtree(images)
     with pytest.raises(InputError) as lacking:
         open_corpus(Colors(), names)
-    for way in ("--images", "'chatir fetch images'", "'chatir index --vectors FILE'"):
+    for way in ("--images", "'chatir fetch images --whole-corpus'", "'chatir index --vectors FILE'"):
         assert way in str(lacking.value)
 
 

@@ -245,7 +245,7 @@ def test_vectors_that_are_being_trained_are_ranked() -> None:
 
 
 def test_the_python_of_the_scale_page_counts_the_same_ranks(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "scale.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     exec(code, {})
     assert capsys.readouterr().out == "True\n"

@@ -11,7 +11,7 @@ import pytest
 import chatir.retriever
 from chatir.errors import InputError
 from chatir.retriever import load_retriever
-from chatir.retriever.retriever import Identity, checked
+from chatir.retriever.retriever import Identity, checked_retriever
 
 
 class Vectors:
@@ -37,12 +37,12 @@ def test_the_measures_need_no_torch() -> None:
 def test_what_lacks_a_method_is_no_retriever(lack: str) -> None:
     half = type("Half", (), {name: method for name, method in vars(Vectors).items() if name != lack})
     with pytest.raises(InputError, match=rf"Half has no method {lack}\(\)"):
-        checked(half())
+        checked_retriever(half())
 
 
 def test_a_retriever_that_does_not_tell_what_it_is_is_refused() -> None:
     with pytest.raises(InputError, match="Vectors: declares no config"):
-        Identity.of(checked(Vectors()))
+        Identity.of(checked_retriever(Vectors()))
 
 
 @pytest.mark.parametrize("attribute", ["name", "config", "image_config"])
@@ -52,18 +52,18 @@ def test_what_a_retriever_fails_to_tell_of_itself_is_named(attribute: str) -> No
 
     retriever = type("Unlucky", (Vectors,), {"config": {}} | {attribute: property(fails)})()
     with pytest.raises(InputError, match=f"Unlucky: its {attribute} cannot be had: RuntimeError: no luck"):
-        Identity.of(checked(retriever))
+        Identity.of(checked_retriever(retriever))
 
 
 def test_a_config_is_plain_data() -> None:
-    retriever = checked(Vectors())
+    retriever = checked_retriever(Vectors())
     retriever.config = {"model": object()}
     with pytest.raises(InputError, match="Vectors: config must be plain data"):
         Identity.of(retriever)
 
 
 def test_image_vectors_depend_on_the_whole_config_unless_it_is_told_apart() -> None:
-    retriever = checked(Vectors())
+    retriever = checked_retriever(Vectors())
     retriever.config = {"model": "m", "separator": ", "}
     assert Identity.of(retriever).image_config == retriever.config
     retriever.image_config = {"model": "m"}

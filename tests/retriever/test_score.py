@@ -22,9 +22,9 @@ from chatir.retriever.curve import curve_json, curve_text
 from chatir.retriever.metrics import best_log_rank_integral, hits_at_k
 from chatir.retriever.score import ScoredFile, score
 from chatir.retriever.stop_on_hit import StopOnHit
+from chatir.run.file import RunFile
+from chatir.run.ranks import RunRanks
 from chatir.simulate import read_dialogs, simulate, write_dialogs
-from chatir.simulate.run_file import RunFile
-from chatir.simulate.run_ranks import RunRanks
 
 
 @pytest.fixture

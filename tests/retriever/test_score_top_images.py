@@ -18,13 +18,15 @@ from players import Answering, Asking, query
 from retriever.searching import DIMENSION, Hashing, corpus, dialogs, vector
 
 from chatir import Dialog
+from chatir.dialog_ranks import DialogRanks
 from chatir.errors import InputError
 from chatir.retriever.corpus import Corpus
-from chatir.retriever.score import TOP, prefixes, ranked, ranks_now, score
+from chatir.retriever.ranked_dialogs import TOP, prefixes, ranked, ranks_now
+from chatir.retriever.score import score
 from chatir.retriever.stop_on_hit import StopOnHit
+from chatir.run.file import RunFile
+from chatir.run.ranks import RunRanks
 from chatir.simulate import read_dialogs, simulate, write_dialogs
-from chatir.simulate.run_file import RunFile
-from chatir.simulate.run_ranks import DialogRanks, RunRanks
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from chatir import Dialog, Round
 from chatir.errors import InputError
 from chatir.models.images import MAX_BYTES
 from chatir.plugins import Context, build
-from chatir.retriever.retriever import Identity, checked, load_retriever
+from chatir.retriever.retriever import Identity, checked_retriever, load_retriever
 from chatir.scenes.checkpoints import checkpoints
 
 WORDS = ("a", "big", "red", "small", "star", "heart", "circle", "is", "there", "how", "many", "yes", "no", "teal")
@@ -167,7 +167,7 @@ def test_an_empty_text_has_a_vector_too(folder: Path) -> None:
 
 
 def test_it_is_a_retriever_as_the_rest_of_the_house_knows_it(folder: Path) -> None:
-    retriever = checked(clip(folder))
+    retriever = checked_retriever(clip(folder))
     identity = Identity.of(retriever)
     assert (identity.name, identity.config["precision"]) == ("CLIP", "fp32")
     assert "separator" not in identity.image_config

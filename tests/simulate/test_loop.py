@@ -14,6 +14,7 @@ from chatir.errors import InputError
 from chatir.simulate import read_dialogs, simulate
 from chatir.simulate.loop import WINDOW
 from chatir.simulate.play import derived_seed
+from chatir.simulate.summary import summary_text
 
 PLAYERS = {
     "local one by one": (Asking, {}),
@@ -182,10 +183,21 @@ def test_ask_again_may_be_forbidden(tmp_path: Path) -> None:
     assert not (tmp_path / "x.json").exists(), "a run without a dialog writes no dialogue file"
 
 
+def test_rounds_are_those_of_the_dialogs_that_the_summary_counts(tmp_path: Path) -> None:
+    def fails_once(dialog: Dialog) -> Reply:
+        late = len(dialog.rounds) == 3 and dialog.id.endswith("1.jpg")
+        return Reply.failed("server_error", "broken") if late else question(dialog)
+
+    summary = ran(tmp_path, asking=Asking(fails_once), count=3, rounds=4)
+    assert (summary.dialogs, summary.rounds, len(summary.failed)) == (2, 8, 1)
+    assert summary.answers.replies == 11
+    assert "2 with 8 rounds" in summary_text(summary)
+
+
 def test_a_repeated_question_is_never_repaired(tmp_path: Path) -> None:
     summary = ran(tmp_path, asking=Asking(lambda dialog: Reply("Is it red?")), count=5, rounds=4)
     assert summary.repeats_per_dialog == 3
-    assert summary.dialogs_with_repeats == 5
+    assert summary.repeating_dialogs == 5
 
 
 class Observer:

@@ -19,7 +19,7 @@ from players import Answering, Asking, query, targets
 
 from chatir import Dialog, Reply
 from chatir.errors import InputError
-from chatir.simulate import read_dialogs, simulate, write_dialogs
+from chatir.simulate import Targets, read_dialogs, simulate, write_dialogs
 
 SCRIPT = Path(__file__).with_name("scripted_run.py")
 
@@ -350,13 +350,17 @@ def test_the_run_file_tells_all_that_fixes_the_result_and_what_it_ran_on(tmp_pat
     assert '"python"' in provenance
 
 
-def test_a_generator_naming_an_image_twice_is_told(tmp_path: Path) -> None:
+def test_targets_that_name_an_image_twice_are_told(tmp_path: Path) -> None:
     twice = [*targets(3), targets(3)[1]]
     with pytest.raises(InputError, match=r"target 3: .* is named twice"):
         simulate(iter(twice), Asking(), Answering(), out=tmp_path / "x.json", rounds=1)
     with pytest.raises(InputError, match=r"target 3: .* is named twice \(first as target 1\)"):
         simulate(twice, Asking(), Answering(), out=tmp_path / "y.json", rounds=1)
     assert not (tmp_path / "y.run").exists()
+    file = tmp_path / "t.csv"
+    file.write_text("image,caption\na.jpg,x\na.jpg,y\n")
+    with pytest.raises(InputError, match=r"t\.csv: target 1: 'a\.jpg' is named twice"):
+        simulate(Targets(file), Asking(), Answering(), out=tmp_path / "z.json", rounds=1)
 
 
 def test_failures_stay_in_the_run_file_after_they_are_mended(tmp_path: Path) -> None:

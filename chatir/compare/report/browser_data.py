@@ -19,7 +19,7 @@ FOUND = 10
 NO_THUMBNAILS = Thumbnails()
 
 
-class Pool:
+class TextPool:
     """Texts, each once, known by their places."""
 
     def __init__(self, texts: Sequence[str] = ()) -> None:
@@ -42,7 +42,7 @@ def browser_data(comparison: Comparison, shown: Thumbnails = NO_THUMBNAILS) -> d
     The images of which there are pictures take the first places in `images`, in the order of `shown.pictures`.
     Raises ValueError unless all runs have the same dialogs in one order.
     """
-    texts, images = Pool(), Pool(tuple(shown.pictures))
+    texts, images = TextPool(), TextPool(tuple(shown.pictures))
     labels = list(dict.fromkeys(label for run in comparison.runs for label in run.retrieval))
     ids = [dialog.id for dialog in comparison.runs[0].dialogs]
     if any([dialog.id for dialog in run.dialogs] != ids for run in comparison.runs):
@@ -60,7 +60,7 @@ def browser_data(comparison: Comparison, shown: Thumbnails = NO_THUMBNAILS) -> d
     }
 
 
-def _run(run: ComparedRun, labels: Sequence[str], texts: Pool, images: Pool) -> dict[str, Any]:
+def _run(run: ComparedRun, labels: Sequence[str], texts: TextPool, images: TextPool) -> dict[str, Any]:
     found = [run.retrieval.get(label) for label in labels]
     return {
         "name": run.name,
@@ -88,7 +88,7 @@ def _defects(dialog: Dialog) -> list[int]:
     return found if any(found) else []
 
 
-def _tops(found: Retrieval, images: Pool) -> list[list[list[int]]] | None:
+def _tops(found: Retrieval, images: TextPool) -> list[list[list[int]]] | None:
     """For each dialog and round the places of the images ranked best."""
     if found.top is None:
         return None

@@ -16,7 +16,7 @@ from chatir.compare.figures.palette import run_styles
 from chatir.compare.report.browser_data import browser_data
 from chatir.compare.report.inert import data_uri, readable, script_data, security_policy
 from chatir.compare.report.provenance import differing_settings, provenance_of
-from chatir.compare.report.thumbnails import Thumbnails, thumbnails
+from chatir.compare.report.thumbnails import Thumbnails, thumbnails_of
 from chatir.compare.tables import tables
 from chatir.files import atomic_writer
 
@@ -51,13 +51,10 @@ def write_report(
     relative to, None for a report without pictures. thumbnails: targets of which there are pictures. note: called with
     a line for what cannot be shown. Raises InputError when the file cannot be written.
     """
-    shown = _thumbnails(comparison, images, thumbnails, note)
+    shown = thumbnails_of(comparison, images, thumbnails, note)
     page = render(comparison, figures, shown)
     with atomic_writer(path) as file:
         file.write(page.encode("utf-8"))
-
-
-_thumbnails = thumbnails  # `write_report` has an option of this name
 
 
 def render(comparison: Comparison, figures: Mapping[str, tuple[bytes, bytes]], shown: Thumbnails) -> str:

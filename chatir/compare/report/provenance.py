@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chatir.compare.comparison import ComparedRun
-from chatir.compare.runs import Player
+from chatir.compare.runs import RecordedPlayer
 from chatir.console import duration
-from chatir.simulate.run_file import RoleTotals
+from chatir.run.rows import RoleTotals
 
 UNKNOWN = "not known"
 Settings = list[tuple[str, str]]
@@ -55,7 +55,7 @@ def provenance_of(run: ComparedRun) -> Provenance:
     )
 
 
-def _player(player: Player | None) -> str:
+def _player(player: RecordedPlayer | None) -> str:
     return UNKNOWN if player is None else player.name
 
 

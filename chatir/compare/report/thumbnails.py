@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from chatir.compare.comparison import Comparison
+from chatir.compare.rank_measures import last_ranks
 from chatir.compare.report.inert import data_uri
 from chatir.models.images import ImageError, ImageFolder
 from chatir.retriever.metrics import Figures, Ranks
@@ -33,7 +34,7 @@ class Thumbnails:
     pictures: Mapping[str, str | None] = field(default_factory=dict)
 
 
-def thumbnails(comparison: Comparison, root: Path | None, targets: int, note: Callable[[str], None]) -> Thumbnails:
+def thumbnails_of(comparison: Comparison, root: Path | None, targets: int, note: Callable[[str], None]) -> Thumbnails:
     """Pictures of the most telling targets, as many as asked for, and of the best images of their dialogs.
 
     They are read below `root`; nothing outside of it is opened. note: called with one line if some cannot be shown.
@@ -76,12 +77,6 @@ def _factors(runs: Sequence[Ranks]) -> Figures:
     first = np.log([ranks[0] for ranks in runs])
     last = np.log([last_ranks(ranks) for ranks in runs])
     return np.asarray(np.maximum(np.abs(last - first).max(axis=0), np.ptp(last, axis=0)))
-
-
-def last_ranks(ranks: Ranks) -> Ranks:
-    """The rank of each target at the end of its dialog [dialogs]."""
-    rounds = (ranks > 0).sum(axis=0) - 1
-    return np.asarray(ranks[rounds, np.arange(ranks.shape[1])])
 
 
 def _shown(comparison: Comparison, places: Sequence[int]) -> Iterator[str]:

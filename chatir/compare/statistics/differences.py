@@ -18,6 +18,7 @@ from chatir.compare.statistics.resampling import (
 )
 from chatir.compare.statistics.sides import PRIMARY_K, Measured, Side, primary
 from chatir.compare.statistics.significance import cohens_g, exact_mcnemar, holm, resamples_needed, standardised_mean
+from chatir.compare.statistics.streams import Stream
 from chatir.retriever.metrics import Figures
 
 ALPHA = 0.05
@@ -101,9 +102,9 @@ def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[D
     deltas = np.stack([column.delta for column in columns], axis=1)
     flipped = [place for place, column in enumerate(columns) if column.discordant is None]
     p = np.array([exact_mcnemar(*(column.discordant or (0, 0))) for column in columns])
-    p[flipped] = sign_flip_p(deltas[:, flipped], resamples, np.random.default_rng([seed, 1]))
+    p[flipped] = sign_flip_p(deltas[:, flipped], resamples, Stream.PRIMARY_TESTS.generator(seed))
     adjusted, levels = holm(p, ALPHA)
-    lows, highs = _intervals(deltas, levels, resamples, [seed, 2])
+    lows, highs = _intervals(deltas, levels, resamples, Stream.PRIMARY_INTERVALS, seed)
     found = []
     for place, column in enumerate(columns):
         low, high = float(lows[place]), float(highs[place])
@@ -146,14 +147,21 @@ def descriptive_differences(pairs: Sequence[Pair], rounds: int, ks: Sequence[int
     deltas = np.stack([column.delta for column in columns], axis=1)
     level = 1 - ALPHA
     levels, mean_ranks = np.full(len(columns), level), [column.measured.metric == "atr" for column in columns]
-    low, high = _intervals(deltas, levels, DESCRIPTIVE_RESAMPLES, [seed, 3], skewed=np.array(mean_ranks))
+    low, high = _intervals(
+        deltas, levels, DESCRIPTIVE_RESAMPLES, Stream.DESCRIPTIVE_INTERVALS, seed, skewed=np.array(mean_ranks)
+    )
     found = [columns[place].difference(low[place], high[place], level) for place in range(len(columns))]
     told = _with_p_of_ranks(found, deltas, seed)
     return [*told, *_curve_differences(pairs, rounds, seed)]
 
 
 def _intervals(
-    deltas: Figures, levels: Figures, resamples: int, seed: list[int], skewed: NDArray[np.bool_] | None = None
+    deltas: Figures,
+    levels: Figures,
+    resamples: int,
+    stream: Stream,
+    seed: int,
+    skewed: NDArray[np.bool_] | None = None,
 ) -> tuple[Figures, Figures]:
     """Bootstrap intervals of the mean of each column; BCa for those that are skewed, else percentile.
 
@@ -163,7 +171,7 @@ def _intervals(
     at_once = max(1, _CELLS // resamples)
     for start in range(0, len(levels), at_once):
         part = slice(start, start + at_once)
-        means = resampled_means(deltas[:, part], resamples, np.random.default_rng(seed))
+        means = resampled_means(deltas[:, part], resamples, stream.generator(seed))
         low[part], high[part] = percentile_interval(means, levels[part])
         if skewed is not None and (chosen := skewed[part]).any():
             ends = bca_interval(deltas[:, part][:, chosen], means[:, chosen], levels[part][chosen])
@@ -192,7 +200,7 @@ def _with_p_of_ranks(found: Sequence[Difference], deltas: Figures, seed: int) ->
     tested = [place for place, one in enumerate(found) if one.metric in ("atr", "log_rank")]
     told = list(found)
     if tested:
-        p = sign_flip_p(deltas[:, tested], DESCRIPTIVE_RESAMPLES, np.random.default_rng([seed, 4]))
+        p = sign_flip_p(deltas[:, tested], DESCRIPTIVE_RESAMPLES, Stream.RANK_TESTS.generator(seed))
         for place, each in zip(tested, p, strict=True):
             told[place] = replace(told[place], test="sign-flip", p=float(each))
     return told
@@ -206,6 +214,6 @@ def _curve_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> Iterato
             if not curve:
                 continue
             deltas = np.stack([column.delta for column in curve], axis=1)
-            means = resampled_means(deltas, DESCRIPTIVE_RESAMPLES, np.random.default_rng([seed, 5]))
+            means = resampled_means(deltas, DESCRIPTIVE_RESAMPLES, Stream.CURVE_DIFFERENCES.generator(seed))
             for column, low, high in zip(curve[:-1], *max_t_band(deltas, means, 1 - ALPHA), strict=False):
                 yield column.difference(low, high, 1 - ALPHA)

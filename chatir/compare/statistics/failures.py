@@ -15,9 +15,11 @@ from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES, 
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means, sign_flip_p
 from chatir.compare.statistics.sides import PRIMARY_K, Measured, Side
 from chatir.compare.statistics.significance import cohens_g, exact_mcnemar, standardised_mean
+from chatir.compare.statistics.streams import Stream
+from chatir.dialog_ranks import rank_table
 from chatir.questions import repeats
 from chatir.retriever.metrics import Figures, Ranks
-from chatir.simulate.run_ranks import Ranking, rank_table
+from chatir.run.ranks import Ranking
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +64,11 @@ def failure_differences(pairs: Sequence[Pair], seed: int) -> Iterator[Difference
     """The share of failed dialogs of both sides, in percent of the targets that both had."""
     for found in failed_pairs(pairs):
         delta = 100 * per_image(found.failed(found.b) - found.failed(found.a), found.images)
-        means = resampled_means(delta[:, np.newaxis], DESCRIPTIVE_RESAMPLES, np.random.default_rng([seed, 6]))
+        means = resampled_means(delta[:, np.newaxis], DESCRIPTIVE_RESAMPLES, Stream.FAILURE_INTERVALS.generator(seed))
         low, high = percentile_interval(means[:, 0], 1 - ALPHA)
         single = len(found.a.runs) == len(found.b.runs) == 1 and len(delta) == len(found.targets)
         counts = int((delta < 0).sum()), int((delta > 0).sum())
-        flips = sign_flip_p(delta[:, np.newaxis], DESCRIPTIVE_RESAMPLES, np.random.default_rng([seed, 7]))
+        flips = sign_flip_p(delta[:, np.newaxis], DESCRIPTIVE_RESAMPLES, Stream.FAILURE_TESTS.generator(seed))
         yield Difference(
             a=found.a.name,
             b=found.b.name,

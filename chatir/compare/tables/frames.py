@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Difference
+from chatir.compare.rank_measures import last_ranks
 from chatir.compare.retrieval import LEVEL, Retrieval
 from chatir.console import printable
 from chatir.retriever.metrics import best_ranks
@@ -117,10 +118,9 @@ def dialogs_frame(comparison: Comparison) -> DataFrame:
 
 
 def _ranks_of_dialogs(found: Retrieval) -> dict[str, Any]:
-    last = (found.ranks > 0).sum(axis=0) - 1
     return {
         "first_rank": found.ranks[0],
-        "last_rank": found.ranks[last, np.arange(found.ranks.shape[1])],
+        "last_rank": last_ranks(found.ranks),
         "best_rank": best_ranks(found.ranks)[-1],
     }
 

@@ -13,8 +13,8 @@ from compare.report.reports import ranked, written
 
 from chatir import Dialog, Round
 from chatir.compare.comparison import Verdict
-from chatir.compare.runs import Player, Ranked, Record, Sitting
-from chatir.simulate.run_file import FailedDialog
+from chatir.compare.runs import Ranked, Record, RecordedPlayer, Sitting
+from chatir.run.rows import FailedDialog
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def hostile_comparison():
         sitting = Sitting(HOSTILE[0], 1.0, {"git": HOSTILE[1]})
         targets = dict.fromkeys(HOSTILE, "")
         record = Record(config, (sitting,), {}, targets, targets, failed, frozenset(), (Ranked(CLIP, {}, {}),))
-        player = Player(HOSTILE[seed], {HOSTILE[0]: HOSTILE[1]})
+        player = RecordedPlayer(HOSTILE[seed], {HOSTILE[0]: HOSTILE[1]})
         told = replace(
             run.run,
             file=Path(f"{HOSTILE[seed].replace('/', '|')}.json"),

@@ -11,7 +11,8 @@ import pytest
 from compare.report.reports import pictures, two_runs, with_retrieval
 from PIL import Image
 
-from chatir.compare.report.thumbnails import SIDE, last_ranks, most_telling, thumbnails
+from chatir.compare.rank_measures import last_ranks
+from chatir.compare.report.thumbnails import SIDE, most_telling, thumbnails_of
 
 
 def with_ranks(first, second):
@@ -48,7 +49,7 @@ def test_the_last_rank_of_a_stopped_dialog_is_that_of_its_end():
 
 def test_pictures_are_of_the_targets_asked_for_and_of_their_best_images(tmp_path):
     comparison = two_runs()
-    shown = thumbnails(comparison, pictures(tmp_path / "images", comparison), 4, pytest.fail)
+    shown = thumbnails_of(comparison, pictures(tmp_path / "images", comparison), 4, pytest.fail)
     assert shown.targets == tuple(most_telling(comparison)[:4])
     expected = {comparison.runs[0].dialogs[place].image for place in shown.targets}
     for run in comparison.runs:
@@ -60,7 +61,7 @@ def test_a_picture_is_small_and_keeps_its_shape(tmp_path):
     comparison = two_runs()
     root = pictures(tmp_path / "images", comparison)
     Image.new("RGB", (960, 480), "red").save(root / "0.jpg")
-    address = thumbnails(comparison, root, 60, pytest.fail).pictures["0.jpg"]
+    address = thumbnails_of(comparison, root, 60, pytest.fail).pictures["0.jpg"]
     kind, content = address.split(";base64,")
     assert kind == "data:image/webp"
     assert Image.open(BytesIO(base64.b64decode(content))).size == (SIDE, SIDE // 2)
@@ -68,8 +69,8 @@ def test_a_picture_is_small_and_keeps_its_shape(tmp_path):
 
 def test_without_a_folder_or_targets_nothing_is_read(tmp_path):
     comparison = two_runs()
-    assert thumbnails(comparison, None, 10, pytest.fail).pictures == {}
-    assert thumbnails(comparison, tmp_path / "none", 0, pytest.fail).pictures == {}
+    assert thumbnails_of(comparison, None, 10, pytest.fail).pictures == {}
+    assert thumbnails_of(comparison, tmp_path / "none", 0, pytest.fail).pictures == {}
 
 
 def test_a_broken_image_is_a_placeholder_and_all_of_them_one_note(tmp_path):
@@ -78,7 +79,7 @@ def test_a_broken_image_is_a_placeholder_and_all_of_them_one_note(tmp_path):
     (root / "other3.png").write_bytes(b"no image")
     (root / "other4.png").unlink()
     notes = []
-    shown = thumbnails(comparison, root, 60, notes.append)
+    shown = thumbnails_of(comparison, root, 60, notes.append)
     assert [image for image, address in shown.pictures.items() if address is None] == ["other3.png", "other4.png"]
     assert len(notes) == 1
     assert "other3.png" in notes[0]
@@ -95,13 +96,13 @@ def test_nothing_outside_of_the_folder_is_opened(tmp_path):
         comparison, top=lambda found: tuple(tuple(outside for _ in dialog) for dialog in found.top)
     )
     notes = []
-    shown = thumbnails(dialogs, root, 3, notes.append)
+    shown = thumbnails_of(dialogs, root, 3, notes.append)
     assert [image for image, address in shown.pictures.items() if address is None] == list(outside[:3])
     assert len(notes) == 1
 
 
 def test_a_folder_with_none_of_the_images_gives_a_report_without_pictures(tmp_path):
     notes = []
-    shown = thumbnails(two_runs(), tmp_path, 60, notes.append)
+    shown = thumbnails_of(two_runs(), tmp_path, 60, notes.append)
     assert (shown.targets, shown.pictures) == ((), {})
     assert len(notes) == 1

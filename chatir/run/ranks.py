@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from sys import intern
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from chatir.dialog import Dialog, image_problem
+from chatir.dialog_ranks import DialogRanks, Top
 from chatir.errors import InputError
-from chatir.simulate.run_file import RunFile
+from chatir.run.file import RunFile
 
 # Not part of a new run file: a run may be scored long after it was made, or never.
 TABLES = (
@@ -39,8 +37,6 @@ TABLES = (
     """,
 )
 
-Top = tuple[tuple[str, ...], ...]
-
 
 @dataclass(frozen=True)
 class Ranking:
@@ -61,34 +57,10 @@ class Ranking:
         return self.name, json.dumps(self.retriever, sort_keys=True), self.corpus
 
 
-@dataclass(frozen=True)
-class DialogRanks:
-    """How one dialog's target was found.
-
-    ranks: 1-based, that of the caption first, then after each round. truncated: the first round whose text was longer
-    than the retriever reads, one beyond the last if none was; None if the retriever cannot tell. top: the images found
-    best after each round, best first: a target of rank r is number r of them, or, where r is more than they are, none
-    of them. None where they were not kept.
-    """
-
-    ranks: tuple[int, ...]
-    truncated: int | None = None
-    top: Top | None = None
-
-
 def dialog_digest(dialog: Dialog) -> str:
     """What ranks of a dialog depend on, in 32 hex digits: its image, its caption and its rounds."""
     content = json.dumps([dialog.image, dialog.caption, *map(str, dialog.rounds)])
     return hashlib.sha256(content.encode()).hexdigest()[:32]
-
-
-def rank_table(found: Sequence[DialogRanks], rounds: int) -> NDArray[np.int64]:
-    """The ranks of dialogs, cut to so many rounds [rounds + 1, dialogs]; 0 beyond a dialog's end."""
-    ranks = np.zeros((rounds + 1, len(found)), dtype=np.int64)
-    for place, one in enumerate(found):
-        played = one.ranks[: rounds + 1]
-        ranks[: len(played), place] = played
-    return ranks
 
 
 class RunRanks:

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from chatir.errors import InputError
 from chatir.files import os_error
-from chatir.simulate.run_schema import (
+from chatir.run.schema import (
     TO_READ,
     RunInUseError,
     check_content,

@@ -17,15 +17,15 @@ from simulate.test_resume import SCRIPT, snapshot, wait_for
 
 from chatir import Dialog, Reply
 from chatir.errors import InputError
+from chatir.run.file import RunFile
+from chatir.run.provenance import provenance
+from chatir.run.schema import RunInUseError
 from chatir.simulate import simulate
-from chatir.simulate.provenance import provenance
-from chatir.simulate.run_file import RunFile
-from chatir.simulate.run_schema import RunInUseError
 
 READ = """
 import sys
 from pathlib import Path
-from chatir.simulate.run_file import RunFile
+from chatir.run.file import RunFile
 
 with RunFile.reading(Path(sys.argv[1])) as run:
     print(len(run.targets()), flush=True)
@@ -35,7 +35,7 @@ with RunFile.reading(Path(sys.argv[1])) as run:
 WRITE = """
 import sys
 from pathlib import Path
-from chatir.simulate.run_file import RunFile
+from chatir.run.file import RunFile
 
 run = RunFile.open(Path(sys.argv[1]))
 for line in sys.stdin:

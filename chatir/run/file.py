@@ -13,8 +13,8 @@ from typing import Any
 
 from chatir.dialog import UNUSABLE, Dialog, Round
 from chatir.errors import InputError
-from chatir.simulate.run_reading import read_database
-from chatir.simulate.run_rows import (
+from chatir.run.reading import read_database
+from chatir.run.rows import (
     FailedDialog,
     Recorded,
     ReplyRow,
@@ -25,7 +25,7 @@ from chatir.simulate.run_rows import (
     reply_values,
     target_digest,
 )
-from chatir.simulate.run_schema import (
+from chatir.run.schema import (
     TO_READ,
     TO_WRITE,
     close_database,
@@ -33,18 +33,6 @@ from chatir.simulate.run_schema import (
     database_errors,
     open_database,
 )
-
-__all__ = [
-    "FailedDialog",
-    "Recorded",
-    "ReplyRow",
-    "Role",
-    "RoleTotals",
-    "RunFile",
-    "State",
-    "StateRow",
-    "target_digest",
-]
 
 
 class RunFile:
@@ -241,6 +229,14 @@ class RunFile:
     def rounds(self) -> int:
         """Rounds that are complete, also of dialogs that failed or have not ended."""
         return int(next(self.rows("SELECT count(*) FROM replies WHERE role = 'answer' AND kind IS NULL"))[0])
+
+    def rounds_of_ended(self) -> int:
+        """Rounds of the dialogs that ended well."""
+        query = """
+            SELECT count(*) FROM replies JOIN dialogs USING (position)
+            WHERE role = 'answer' AND kind IS NULL AND state IN ('done', 'stopped')
+            """
+        return int(next(self.rows(query))[0])
 
     def new_replies(self) -> int:
         """Replies of this session."""
