@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import IO
 
 from chatir.errors import InputError
@@ -65,6 +66,23 @@ def say(result: object) -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - or Python would complain as it exits
     except OSError as error:
         raise InputError(f"standard output: {error.strerror}") from None
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Nothing that is written meanwhile is seen, be it by Python or below it: players print as they are imported."""
+    with ExitStack() as restored:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        restored.callback(os.close, nowhere)
+        for stream in (1, 2):
+            with suppress(OSError):  # a stream that is closed has nothing to hide
+                kept = os.dup(stream)
+                restored.callback(os.close, kept)
+                restored.callback(os.dup2, kept, stream)
+                os.dup2(nowhere, stream)
+        restored.enter_context(redirect_stdout(io.StringIO()))
+        restored.enter_context(redirect_stderr(io.StringIO()))
+        yield
 
 
 @contextmanager

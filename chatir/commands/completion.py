@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-from contextlib import redirect_stderr, redirect_stdout
 
 import click
 from click.shell_completion import (
@@ -17,7 +15,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from chatir.console import say
+from chatir.console import say, silenced
 
 VARIABLE = "_CHATIR_COMPLETE"
 BREAKS = frozenset("=:@")
@@ -30,7 +28,7 @@ class _Quiet(ShellComplete):
     def complete(self) -> str:
         """What click offers."""
         try:
-            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            with silenced():
                 return super().complete()
         except (Exception, SystemExit):  # nobody who presses a key wants to read of it
             return ""

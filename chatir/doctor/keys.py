@@ -25,7 +25,8 @@ def key_findings(login: Path | None) -> list[Finding]:
     findings = [_key(), _base_url(os.environ.get(BASE_URL)), _token(login)]
     for name in PROXIES:
         if value := os.environ.get(name) or os.environ.get(name.lower()):
-            findings.append(Finding(name, "ok", f"set ({_place(value) or 'no address that can be read'})"))
+            place = _place(value) if _like_an_address(value) else None
+            findings.append(Finding(name, "ok", f"set ({place or 'no address that can be read'})"))
     return findings
 
 
@@ -34,7 +35,7 @@ def _base_url(url: str | None) -> Finding:
         return Finding(BASE_URL, "ok", "not set: OpenAI's own")
     if place := host(url):
         return Finding(BASE_URL, "ok", f"set ({place})")
-    place = _place(url)
+    place = _place(url) if _like_an_address(url) else None
     told = f"set ({place}), but" if place else "set, but"
     told += " is no address that starts with http:// or https:// and holds no password or query"
     return Finding(BASE_URL, "needs", told, ((f"export {BASE_URL}=http://127.0.0.1:8000/v1",),))
@@ -63,6 +64,11 @@ def host(url: str) -> str | None:
     if "@" in url or "?" in url or "#" in url or not url.startswith(("http://", "https://")):
         return None
     return _place(url)
+
+
+def _like_an_address(value: str) -> bool:
+    """Whether it has the marks of an address; a key that was put into the wrong variable has none, and is not shown."""
+    return "://" in value or "." in value or ":" in value
 
 
 def _place(url: str) -> str | None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import io
 import re
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chatir.console import silenced
 from chatir.doctor.data import FETCH_CORPUS, FETCH_IMAGES
 from chatir.doctor.finding import Finding, mends_in, one_line
 from chatir.doctor.machine import Machine
@@ -56,7 +55,7 @@ def registered_twice(kind: Kind, error: InputError) -> Finding:
 def _loaded(plugin: Plugin) -> Loaded:
     anew = f"pip install --upgrade {plugin.distribution}"
     try:
-        with _quiet():
+        with silenced():
             factory = plugin.load()
             return Loaded(plugin, factory, options_model(factory))
     except InputError as error:
@@ -76,13 +75,6 @@ def _import_mends(plugin: Plugin, error: InputError) -> tuple[str, ...]:
     if lacking(plugin.entry.dist, plugin.entry.extras):
         return (install_line(plugin.distribution, plugin.entry.extras),)
     return mends_in(str(error)) if isinstance(error.__cause__, ModuleNotFoundError) else ()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Whatever a plugin prints as it is loaded is none of what doctor prints."""
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        yield
 
 
 def player_finding(one: Loaded, all_of_them: Sequence[Loaded], here: Machine, *, images: bool) -> Finding:
@@ -139,7 +131,7 @@ def _with_a_model() -> tuple[type[BaseModel], ...]:
 def _built(plugin: Plugin, missing: Sequence[str]) -> list[Lack]:
     """What a player of chatir that asks no hub and no server says when it is made as a run makes it."""
     try:
-        with _quiet():
+        with silenced():
             plugin.build({}, Context())
     except InputError as error:
         if missing:

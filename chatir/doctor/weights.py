@@ -95,12 +95,15 @@ def _parts(index: Path) -> set[str]:
 
 
 def download(model: str) -> str:
-    """How much a download brings: from 2 to 4 bytes a parameter, as the hub has the weights in one or the other."""
+    """How much a download brings: from 2 to 4 bytes a parameter, as the hub has the weights in one or the other.
+
+    Where it has them in two formats, the line below brings both.
+    """
     size = SIZES.get(model)
     if size is None:
         return "a download of unknown size"
     least, most = (gigabytes(each * size.parameters).removesuffix(" GB") for each in (2, 4))
-    return f"a download of {least} to {most} GB"
+    return f"a download of {least} to {most} GB or more"
 
 
 def download_line(model: str) -> str:

@@ -196,6 +196,10 @@ class RunFile:
         found = next(self.rows("SELECT state FROM dialogs WHERE position = ?", position), None)
         return found is not None and found[0] in ("done", "stopped")
 
+    def has_replies(self) -> bool:
+        """Whether anybody has said anything yet, or failed to."""
+        return bool(next(self.rows("SELECT EXISTS (SELECT 1 FROM replies)"))[0])
+
     def states(self) -> dict[State, int]:
         """Dialogs by state."""
         return dict(self.rows("SELECT state, count(*) FROM dialogs GROUP BY state"))

@@ -30,6 +30,8 @@ def open_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None
         _keep_aside(out, path)
     elif (run := existing_run(out, config, targets)) is not None:
         return run
+    elif os.path.lexists(path):  # another run was begun there, and nobody said anything
+        _remove(path)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -38,7 +40,11 @@ def open_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None
 
 
 def existing_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None) -> RunFile | None:
-    """The run of `out` if it can be continued, None if there is none yet. Raises InputError for another's."""
+    """The run of `out` if it can be continued, None if there is none yet.
+
+    One of another configuration in which nobody has said anything, because a model could not be loaded, is none. Raises
+    InputError for any other of another configuration.
+    """
     path = out.with_suffix(".run")
     _check_files(out, path)
     if os.path.lexists(path):
@@ -56,10 +62,16 @@ def _check_files(out: Path, path: Path) -> None:
             raise InputError(f"{file}: is a directory, but a file is to be written there")
 
 
-def _continued(run: RunFile, out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None) -> RunFile:
-    """The run, if it is the one that the same command made; else it is closed, unchanged, and refused."""
+def _continued(run: RunFile, out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None) -> RunFile | None:
+    """The run, if it is the one that the same command made; else it is closed, unchanged, and refused.
+
+    None where it is another's, but nothing came of it.
+    """
     try:
         if different := differences(run.config, config):
+            if not run.has_replies() and not out.exists():
+                run.close()
+                return None
             raise InputError(
                 f"{run.path}: was made with another configuration ({'; '.join(different)}); "
                 "name another --out, or use --fresh to keep it aside and start anew"
@@ -101,6 +113,19 @@ def differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return [f"{name}: {brief(old)} there, {brief(new)} now" for name, old, new in unequal(recorded, now)]
 
 
+def _remove(path: Path) -> None:
+    for file in _files(path):
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise os_error(file, error) from None
+
+
+def _files(path: Path) -> list[Path]:
+    """A run file, and what SQLite may have left beside it."""
+    return [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))]
+
+
 def _keep_aside(out: Path, path: Path) -> None:
     """Rename an existing run and its JSON to a name that is free and that `*.json` does not match."""
     if path.exists():
@@ -110,9 +135,7 @@ def _keep_aside(out: Path, path: Path) -> None:
             raise
         except InputError:
             pass  # damaged or not a run file: kept aside as it is
-    present = [
-        file for file in (out, path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))) if file.exists()
-    ]
+    present = [file for file in (out, *_files(path)) if file.exists()]
     number = 1
     while any(_aside(file, number).exists() for file in (out, path)):
         number += 1

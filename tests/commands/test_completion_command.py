@@ -19,11 +19,13 @@ from chatir.scenes.checkpoints import checkpoints
 
 ENTRY_POINT = Path(sys.executable).with_name("chatir")
 PLUGIN = """
+import os
 import sys
 from pathlib import Path
 from typing import Literal
 from pydantic import BaseModel
 print("plain,loading")
+os.write(1, b"plain,below\\n")
 print("please wait", file=sys.stderr)
 class Options(BaseModel):
     mood: Literal["calm", "eager"] | None = None

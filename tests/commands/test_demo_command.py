@@ -109,6 +109,36 @@ def test_wrong_use_is_told_before_anything_is_written(more: list[str], tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("folder", ["-", "-x", "file"])
+def test_a_folder_that_cannot_be_one_is_refused_in_its_own_name(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    done = play(tmp_path, "--limit", "2", "--", folder)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert folder in done.stderr
+    assert done.stdout == ""
+
+
+def test_options_in_the_environment_do_not_change_the_commands_that_it_shows(tmp_path: Path) -> None:
+    names = ["CHATIR_SCENES_COUNT", "CHATIR_SIMULATE_DRY_RUN", "CHATIR_SIMULATE_SEED", "CHATIR_COMPARE_FORMAT"]
+    code = (
+        "import os\nfrom chatir.commands import demo\ndemo._forget_options()\n"
+        "print(sorted(name for name in os.environ if name.startswith('CHATIR_')))"
+    )
+    environment = os.environ | dict.fromkeys(names, "1") | {"CHATIR_DATA": "d", "CHATIR_DEMO_LIMIT": "5"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == "['CHATIR_DATA', 'CHATIR_DEMO_LIMIT']\n"
+
+
+def test_closed_streams_are_no_reason_to_stop(tmp_path: Path) -> None:
+    (tmp_path / "demo" / "scenes").mkdir(parents=True)
+    (tmp_path / "demo" / "scenes" / "targets.json").write_text("[]")
+    command = f"exec {shlex.join(CHATIR)} demo >&- 2> told"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path)
+    assert done.returncode == 2
+    assert "name another folder" in (tmp_path / "told").read_text()
+
+
 def test_a_folder_with_other_scenes_stops_it_at_that_step(tmp_path: Path) -> None:
     (tmp_path / "demo" / "scenes").mkdir(parents=True)
     (tmp_path / "demo" / "scenes" / "targets.json").write_text("[]")

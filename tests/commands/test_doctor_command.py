@@ -25,6 +25,7 @@ from chatir.models.chat import ChatOptions
 from chatir.models.local import LocalOptions
 
 print("a plugin that talks as it is imported")
+os.write(1, b"below Python, too")
 
 class Sized(LocalOptions):
     model: str = "someone/some-model"

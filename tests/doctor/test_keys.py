@@ -80,6 +80,12 @@ def test_a_host_that_cannot_be_told_for_sure_is_not_shown(url: str, monkeypatch:
     assert PASSWORD not in str(findings())
 
 
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "HTTPS_PROXY"])
+def test_a_key_that_was_put_where_an_address_belongs_is_not_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "sk-SECRETsecret12345")
+    assert "secret" not in str(findings()).lower()
+
+
 def test_secrets_are_taken_out_of_any_text_in_any_case() -> None:
     known = secrets(
         {"ANY_API_KEY": "Sk-Nobody-1", "SHORT_KEY": "none", "URL": f"http://me:{PASSWORD}@h/", "A": "plain text"}

@@ -71,7 +71,7 @@ def test_flan_xxl_names_the_finest_precision_that_fits() -> None:
 def test_weights_that_are_not_there_are_told_with_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chatir.doctor.models.cached", lambda model: "partly")
     (lack,) = model_lacks(Clip, CLIP, laptop(8), "-r")
-    assert lack.told == "openai/clip-vit-base-patch16, a download of 0.3 to 0.6 GB"
+    assert lack.told == "openai/clip-vit-base-patch16, a download of 0.3 to 0.6 GB or more"
     assert lack.mends[1:] == ("-r model=scenes:clip",)
     (lack,) = model_lacks(Siglip, SigLIP, laptop(8), "-r")
     assert len(lack.mends) == 1, "the built-in CLIP is no SigLIP"

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from players import Answering, Asking, query, targets
@@ -20,6 +21,7 @@ from players import Answering, Asking, query, targets
 from chatir import Dialog, Reply
 from chatir.errors import InputError
 from chatir.simulate import Targets, read_dialogs, simulate, write_dialogs
+from chatir.simulate.dry_run import dry_run
 
 SCRIPT = Path(__file__).with_name("scripted_run.py")
 
@@ -199,6 +201,33 @@ def test_another_configuration_is_refused_with_the_differences_listed(tmp_path: 
     assert "heat" not in told
     assert "--fresh" in told
     assert snapshot(tmp_path) == before
+
+
+class Broken(Asking):
+    """Cannot even begin."""
+
+    name = "Asking"
+
+    def __init__(self, config: dict[str, str]) -> None:
+        super().__init__()
+        self.config = config
+
+    def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:
+        raise InputError("the model cannot be loaded")
+
+
+def test_a_run_in_which_nobody_said_anything_does_not_stand_in_the_way_of_another(tmp_path: Path) -> None:
+    out = tmp_path / "x.json"
+    with pytest.raises(InputError, match="cannot be loaded"):
+        simulate(targets(2), Broken({"model": "wrong"}), Answering(), out=out, rounds=1)
+    assert (tmp_path / "x.run").exists()
+    settings: dict[str, Any] = {"rounds": 1, "seed": 0, "ask_again": 2, "deterministic": False, "fresh": False}
+    assert dry_run(targets(2), Asking(), Answering(), out=out, **settings).to_play == 2
+    simulate(targets(2), Asking(), Answering(), out=out, rounds=1)
+    assert len(read_dialogs(out)) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.json", "x.run"]
+    with pytest.raises(InputError, match="another configuration"):
+        simulate(targets(2), Asking(), Answering(), out=out, rounds=2)
 
 
 def test_batch_size_and_concurrency_are_free(tmp_path: Path) -> None:
