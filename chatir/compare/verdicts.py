@@ -134,6 +134,7 @@ def _unequal_settings(whose: str, a: Mapping[str, object], b: Mapping[str, objec
     different = [one for one in unequal(dict(a), dict(b)) if not one[0].endswith((".text", "sha256"))]
     different = different or list(unequal(dict(a), dict(b)))
     for name, one, other in different[:SHOWN]:
-        yield f"{whose} {name.removesuffix('.id')} is {brief(one)} and {brief(other)}"
+        values = ("none" if value is None else brief(value) for value in (one, other))
+        yield f"{whose} {name.removesuffix('.id')} is {' and '.join(values)}"
     if len(different) > SHOWN:
         yield f"and {len(different) - SHOWN} more settings of {whose.removesuffix(chr(39) + 's')}"

