@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging as python_logging
 import sys
+import threading
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,9 @@ from unittest.mock import patch
 from chatir.errors import InputError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "8bit", "4bit"]
+ONE_AT_A_TIME = threading.Lock()
+"""Held while transformers loads a model, its own modules included: it patches torch meanwhile. Of two that are loaded at
+once, a questioner's and an answerer's, each in its player's thread, either may lack its tied weights, or its class."""
 _NOTES = frozenset({"readme", "license", "notice", "changelog"})
 
 
@@ -100,6 +104,13 @@ def load_model(
 
     architecture: a class of transformers, for what is neither.
     """
+    with ONE_AT_A_TIME:
+        return _load_model(model, revision, precision, device_map, architecture)
+
+
+def _load_model(
+    model: str, revision: str | None, precision: Precision, device_map: str, architecture: str | None
+) -> Loaded:
     import torch
     import transformers
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig
@@ -157,6 +168,11 @@ def _unfit_for_4bit(model: Any) -> str | None:
 
 def load_gguf(weights: Path) -> Loaded:
     """Load a causal model from a GGUF file, weights and tokenizer, de-quantized to fp32."""
+    with ONE_AT_A_TIME:
+        return _load_gguf(weights)
+
+
+def _load_gguf(weights: Path) -> Loaded:
     import torch
     from tqdm.auto import tqdm
     from transformers import AutoModelForCausalLM, AutoTokenizer, modeling_gguf_pytorch_utils

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chatir.errors import InputError
+from chatir.models.loading import ONE_AT_A_TIME
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,13 +34,14 @@ class SentenceEncoder:
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
+        with ONE_AT_A_TIME:
+            import torch
+            from transformers import AutoModel, AutoTokenizer
+            from transformers.utils import logging
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        model = AutoModel.from_pretrained(self.folder, dtype=torch.float32, local_files_only=True)
-        return model.eval(), AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+            logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+            model = AutoModel.from_pretrained(self.folder, dtype=torch.float32, local_files_only=True)
+            return model.eval(), AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
 
     @cached_property
     def identity(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +292,14 @@ def test_a_map_of_devices_changes_no_text(
 
 def test_a_map_of_devices_that_there_is_not_is_told_in_one_line(folder: Path) -> None:
     assert one_line(lambda: load(folder, device_map="gpu")).startswith(f"model {folder}: cannot be loaded: ")
+
+
+def test_a_questioner_and_an_answerer_that_load_at_once_both_get_all_their_weights() -> None:
+    kinds = {"t5": None, "blip2": "Blip2ForConditionalGeneration", "clip": "CLIPModel"}
+    with ThreadPoolExecutor(len(kinds)) as players:
+        for _ in range(5):
+            begun = [
+                players.submit(load_model, str(checkpoints()[name]), None, "fp32", "auto", kind)
+                for name, kind in kinds.items()
+            ]
+            assert all(each.result().model is not None for each in begun)
