@@ -34,6 +34,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "aut
 
 def main() -> NoReturn:
     """The `chatir` command. It exits at once: a player's thread may still be inside a call that never ends."""
+    # Read by torch, which is not imported yet: threads that spin as they wait starve each other on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):

@@ -17,7 +17,7 @@ from chatir.errors import InputError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "8bit", "4bit"]
 ONE_AT_A_TIME = threading.Lock()
-"""Held while transformers loads a model, its own modules included: it patches torch meanwhile. Of two that are loaded at
+"""Held while transformers loads a model and its own modules: it patches torch meanwhile. Of two that are loaded at
 once, a questioner's and an answerer's, each in its player's thread, either may lack its tied weights, or its class."""
 _NOTES = frozenset({"readme", "license", "notice", "changelog"})
 
