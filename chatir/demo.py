@@ -43,7 +43,9 @@ class Demo:
 
     def steps(self) -> Iterator[Step]:
         """The commands, in order; each may be typed again, and goes on where it was."""
-        yield Step(f"{SCENES:,} pictures, and what simulated people say about them", ("scenes", *self._scenes(), "--seed", "0"))
+        yield Step(
+            f"{SCENES:,} pictures, and what simulated people say about them", ("scenes", *self._scenes(), "--seed", "0")
+        )
         runs = {
             "first-unasked": ("a small T5 asks the likeliest question that it has not asked yet", FIRST_UNASKED, BLIP2),
             "greedy": ("the same T5 asks the likeliest question: it repeats itself", GREEDY, BLIP2),
