@@ -283,3 +283,14 @@ def test_on_a_terminal_progress_is_one_live_line(targets: str, slow: dict[str, s
     assert b"rounds/s" in shown
     assert b"repeats" in shown
     assert b"to go" in shown
+
+
+@pytest.mark.parametrize(("own", "told"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")], ids=repr)
+def test_threads_that_wait_sleep_unless_the_user_wants_them_to_spin(own: dict[str, str], told: str) -> None:
+    code = (
+        "import os, sys; from chatir import cli; assert 'torch' not in sys.modules;"
+        "cli.run = lambda arguments: print(os.environ['OMP_WAIT_POLICY']) or 0; cli.main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | own
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"{told}\n", "")
