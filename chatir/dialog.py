@@ -97,6 +97,7 @@ class Reply:
     - `failure`: why there is no text; `Reply.failed` makes such a reply
     - `memory`: what the player wants to be given back as `Dialog.memory` whenever it plays this dialog again; it is
       kept in the run file, and lives on after a resume (None: what it was given before stays)
+    - `notes`: plain data kept with the reply in the run file, as an unknown finish reason
 
     Raises ValueError for a text together with a failure, and for neither.
     """
@@ -108,6 +109,7 @@ class Reply:
     cost: float | None = None
     failure: Failure | None = None
     memory: str | None = None
+    notes: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.failure is None):

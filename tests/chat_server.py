@@ -26,7 +26,7 @@ import uvicorn
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = dict[str, str]
-Body = dict[str, Any] | str
+Body = dict[str, Any] | str | bytes
 MOST_IN_A_ROW = 6
 
 
@@ -41,6 +41,7 @@ class Request:
     headers: Headers
     body: dict[str, Any] | None
     running: int
+    query: str = ""
     fault: str | None = None
     done: bool = False
 
@@ -193,6 +194,70 @@ class fault:  # noqa: N801 - scripts read `fault.hang()`
         return _error("content_policy", 400, "Your request was rejected as a result of our safety system.", code=code)
 
     @staticmethod
+    def refused_content() -> Fault:
+        """403 about one request's content, as xAI tells it."""
+        told = {"code": "permission-denied", "error": "Content violates usage guidelines. Failed check: SAFETY"}
+        return Fault("refused_content", lambda request: told, 403)
+
+    @staticmethod
+    def block_page(title: str = "Access denied | example.com used Cloudflare") -> Fault:
+        """403 with a page, as a firewall in front of a server gives it."""
+        page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body><p>Ray ID: 1</p></body></html>"
+        return Fault("block_page", lambda request: page, 403, lambda request: {"content-type": "text/html"})
+
+    @staticmethod
+    def redirect(location: str, status: int = 301) -> Fault:
+        return Fault("redirect", lambda request: "", status, lambda request: {"location": location})
+
+    @staticmethod
+    def unsupported(field: str, message: str | None = None) -> Fault:
+        """400: the model does not take this field of the request."""
+        told = message or f"Unsupported parameter: '{field}' is not supported with this model."
+        return _error("unsupported", 400, told, param=field, code="unsupported_parameter")
+
+    @staticmethod
+    def unexpected_endpoint() -> Fault:
+        """200, as LM Studio answers a path that it does not have."""
+        told = {"error": "Unexpected endpoint or method. (POST /chat/completions)"}
+        return Fault("unexpected_endpoint", lambda request: told)
+
+    @staticmethod
+    def error_in_choice() -> Fault:
+        """200 with an error in the choice, as OpenRouter tells of a provider that failed."""
+        choice = {"error": {"code": 502, "message": "Provider disconnected"}, "message": {"content": "is it"}}
+        return Fault("error_in_choice", lambda request: completion(request, "") | {"choices": [choice]})
+
+    @staticmethod
+    def reasoning_only(field: str = "reasoning") -> Fault:
+        return _odd("reasoning_only", "", **{field: "What was asked? Nothing."})
+
+    @staticmethod
+    def other_model(model: str) -> Fault:
+        """A good reply that names another model than the one asked for."""
+        return Fault("other_model", lambda request: completion(request, question(request)) | {"model": model})
+
+    @staticmethod
+    def tool_calls() -> Fault:
+        call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+        return _odd("tool_calls", None, "tool_calls", tool_calls=[call])
+
+    @staticmethod
+    def invalid_utf8() -> Fault:
+        return Fault("invalid_utf8", lambda request: json.dumps(completion(request, "is it ?")).encode() + b"\xff")
+
+    @staticmethod
+    def bomb(size: int = 2**30) -> Fault:
+        """A good reply of that many bytes once decompressed, and about a thousandth of them on the wire."""
+
+        def body(request: Request) -> bytes:
+            packer = zlib.compressobj(9, wbits=31)
+            head = json.dumps(completion(request, "is it ?")).encode()
+            packed = packer.compress(head) + b"".join(packer.compress(b" " * 2**20) for _ in range(size // 2**20))
+            return packed + packer.flush()
+
+        return Fault("bomb", body, headers=lambda request: {"content-encoding": "gzip"})
+
+    @staticmethod
     def hang() -> Fault:
         """Not a byte, until the client leaves or the server stops."""
         return Fault("hang", manner="hang")
@@ -257,6 +322,23 @@ class fault:  # noqa: N801 - scripts read `fault.hang()`
         return Fault("echo_key", lambda request: completion(request, f"is your key {request.key}?"))
 
 
+SILENT: tuple[Fault, ...] = (
+    fault.content(""),
+    fault.content(None),
+    fault.content(" \n"),
+    fault.choices([]),
+    fault.choices(None),
+    fault.no_choices(),
+    fault.tool_calls(),
+    fault.reasoning_only(),
+    fault.reasoning_only("reasoning_content"),
+    fault.role("user"),
+    fault.huge(),
+    fault.html(200),
+    fault.invalid_utf8(),
+)
+"""Replies of no use, with status 200."""
+
 RETRYABLE: tuple[Fault, ...] = (
     fault.rate_limited(),
     fault.rate_limited(after=0),
@@ -268,6 +350,9 @@ RETRYABLE: tuple[Fault, ...] = (
     fault.reset(),
     fault.reset_mid_body(),
     fault.truncated_json(),
+    fault.finish("error"),
+    fault.finish("network_error", "is it"),
+    fault.error_in_choice(),
 )
 
 
@@ -369,7 +454,8 @@ class ChatServer:
         running = len(self._in_progress)
         self.most_running = max(self.most_running, running)
         body = body if isinstance(body, dict) else None
-        self.requests.append(Request(number, arrived, scope["method"], scope["path"], headers, body, running))
+        query = scope["query_string"].decode("latin-1")
+        self.requests.append(Request(number, arrived, scope["method"], scope["path"], headers, body, running, query))
         return self.requests[-1]
 
     async def _reply(self, request: Request, send: Send) -> None:
@@ -406,7 +492,7 @@ class ChatServer:
         if reply.manner == "reset":
             await _reset(transport)
         told = reply.body(request)
-        body = (told if isinstance(told, str) else json.dumps(told)).encode()
+        body = told if isinstance(told, bytes) else (told if isinstance(told, str) else json.dumps(told)).encode()
         half = len(body) // 2
         body = body[:half] if reply.manner == "half" else body
         headers = {"content-type": "application/json", "content-length": str(len(body)), **reply.headers(request)}

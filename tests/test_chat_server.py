@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from chat_server import MOST_IN_A_ROW, RETRYABLE, ChatServer, Fault, Request, Script, fault, in_order, mixed
 
@@ -22,13 +22,13 @@ KEY = "sk-of-the-tests"
 MESSAGES = [{"role": "system", "content": "ask"}, {"role": "user", "content": "a dog and a cat"}]
 
 
-def post(server: ChatServer, timeout: float = 5, said: str = "a dog and a cat") -> httpx.Response:
+def post(server: ChatServer, timeout: float = 5, said: str = "a dog and a cat") -> httpx2.Response:
     body = {"model": "m", "messages": [MESSAGES[0], {"role": "user", "content": said}]}
-    with httpx.Client(trust_env=False, timeout=timeout, headers={"authorization": f"Bearer {KEY}"}) as client:
+    with httpx2.Client(trust_env=False, timeout=timeout, headers={"authorization": f"Bearer {KEY}"}) as client:
         return client.post(f"{server.url}/chat/completions", json=body)
 
 
-def reply_to(script: Script) -> httpx.Response:
+def reply_to(script: Script) -> httpx2.Response:
     with ChatServer(script) as server:
         return post(server)
 
@@ -39,7 +39,7 @@ def always(reply: Any) -> Script:
 
 def raw(reply: Fault) -> tuple[bytes, list[float], BaseException | None]:
     """What a plain socket reads until the end, when each part came, and the error that ended it."""
-    with ChatServer(always(reply)) as server, socket.create_connection(("127.0.0.1", httpx.URL(server.url).port)) as s:
+    with ChatServer(always(reply)) as server, socket.create_connection(("127.0.0.1", httpx2.URL(server.url).port)) as s:
         s.settimeout(5)
         s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}")
         read, times = b"", []
@@ -74,7 +74,7 @@ def test_a_dict_is_the_body_and_the_default_asks_by_the_last_message_only() -> N
 
 
 def test_the_models_are_listed_and_other_paths_are_not_there() -> None:
-    with ChatServer() as server, httpx.Client(trust_env=False, base_url=server.url) as client:
+    with ChatServer() as server, httpx2.Client(trust_env=False, base_url=server.url) as client:
         assert [model["object"] for model in client.get("/models").json()["data"]] == ["model"]
         assert client.get("/chat/completions").status_code == client.post("/embeddings", json={}).status_code == 404
         assert client.post("/chat/completions", content=b"{").json()["error"]["type"] == "invalid_request_error"
@@ -193,7 +193,7 @@ def test_a_body_that_drips_has_its_headers_at_once_and_is_whole_in_the_end() -> 
 
 def test_a_client_that_leaves_a_hanging_request_ends_it() -> None:
     with ChatServer(in_order(fault.hang(), "is it?")) as server:
-        with pytest.raises(httpx.ReadTimeout):
+        with pytest.raises(httpx2.ReadTimeout):
             post(server, timeout=0.1)
         time.sleep(0.1)
         assert post(server).status_code == 200
@@ -209,7 +209,7 @@ def test_the_server_stops_at_once_while_requests_hang(reply: Fault) -> None:
                 time.sleep(0.01)
             start = time.monotonic()
         assert time.monotonic() - start < 0.5
-        assert all(isinstance(each.exception(), httpx.TransportError) for each in waiting)
+        assert all(isinstance(each.exception(), httpx2.TransportError) for each in waiting)
     assert server.most_running == 5
     assert not any(request.done for request in server.requests)
     assert threading.active_count() < 10
@@ -224,7 +224,7 @@ def test_requests_above_the_capacity_wait() -> None:
 
 
 def test_a_client_with_one_request_at_a_time_is_seen_as_such() -> None:
-    with ChatServer() as server, httpx.Client(trust_env=False) as client:
+    with ChatServer() as server, httpx2.Client(trust_env=False) as client:
         for _ in range(200):
             client.post(f"{server.url}/chat/completions", json={})
             assert server.requests[-1].done
@@ -251,19 +251,19 @@ def test_a_mix_leaves_a_request_that_is_sent_again_and_again_some_hope() -> None
 
 def test_what_a_script_raises_is_raised_when_the_server_ends() -> None:
     wrong = "a script gives a Fault, a str or a dict, not 3"
-    with pytest.raises(TypeError, match=wrong), ChatServer(always(3)) as server, pytest.raises(httpx.TransportError):
+    with pytest.raises(TypeError, match=wrong), ChatServer(always(3)) as server, pytest.raises(httpx2.TransportError):
         post(server)
 
 
 def test_nothing_is_printed() -> None:
     code = """
-import httpx
+import httpx2
 from chat_server import *
 with ChatServer(in_order(fault.hang(), fault.reset(), fault.reset_mid_body(), "is it?")) as server:
     for timeout in (0.1, 5, 5, 5):
         try:
-            httpx.post(f"{server.url}/chat/completions", json={}, timeout=timeout, trust_env=False)
-        except httpx.TransportError:
+            httpx2.post(f"{server.url}/chat/completions", json={}, timeout=timeout, trust_env=False)
+        except httpx2.TransportError:
             pass
 assert [request.done for request in server.requests] == [False, False, False, True]
 """

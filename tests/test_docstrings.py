@@ -23,7 +23,7 @@ PACKAGES = {
 }
 MODULES = {
     *("console", "data", "dialog", "dialogue_json", "errors"),
-    *("files", "listing", "plain_data", "plugins", "questions"),
+    *("files", "listing", "plain_data", "plugins", "questions", "refusals"),
 }
 
 OUTSIDE = {

@@ -161,7 +161,7 @@ def test_csv_can_be_read_by_any_reader_and_its_figures_stand_outside_quotes(file
         rows = list(csv.DictReader(opened))
     assert [row["text"] for row in rows] == [text for entry in ODD for text in entry["dialog"][1:]]
     line = (tmp_path / "out" / "rounds.csv").read_text(encoding="utf-8").splitlines()[1]
-    assert line == '"talk","a.jpg","a.jpg",1,"null?","None","null? None",False,False,False,False,False,False'
+    assert line == '"talk","a.jpg","a.jpg",1,"null?","None","null? None",False,False,False,False,False,False,False'
 
 
 def test_repeats_and_defects_are_those_that_lint_and_compare_count(shared: Path, tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "chatir"
 
-NOUNS = {"dialog", "dialog_ranks", "dialogue_json", "questions", "errors", "files", "plain_data", "data", "console"}
+NOUNS = {
+    *("dialog", "dialog_ranks", "dialogue_json", "questions", "refusals"),
+    *("errors", "files", "plain_data", "data", "console"),
+}
 """What every room may speak of: values, texts, files and lines, none of which knows a room."""
 
 PLAYER = {"dialog", "errors", "plugins", "models", "prompts", "questions", "dialogue_json", "data"}

@@ -12,11 +12,13 @@ from pydantic import Field
 from chatir.answerers.sighted import Sighted, SightOptions, answer_reply
 from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError
-from chatir.models.chat import ChatEndpoint, ChatOptions
+from chatir.models.chat.endpoint import ChatEndpoint
+from chatir.models.chat.image_tokens import most_tokens, typical_tokens
+from chatir.models.chat.images import EncodedImage, EncodedImages, ImageOptions
+from chatir.models.chat.options import ChatOptions
+from chatir.models.chat.player import EndpointPlayer
 from chatir.models.completion import Request
-from chatir.models.encoded_images import EncodedImage, EncodedImages, ImageOptions
 from chatir.models.estimates import TYPICAL, Estimate, rounds_to_come, tokens_of
-from chatir.models.image_tokens import most_tokens, typical_tokens
 from chatir.models.images import ImageError
 from chatir.plugins import Context
 
@@ -35,7 +37,7 @@ class Options(ChatOptions, ImageOptions, SightOptions):
     prompt: str = "short-answer-chat"
 
 
-class OpenAIVision(Sighted):
+class OpenAIVision(EndpointPlayer, Sighted):
     """Shows the image with each question, in a chat of its own; an image is encoded once a dialog."""
 
     def __init__(self, options: Options, context: Context) -> None:
@@ -50,22 +52,15 @@ class OpenAIVision(Sighted):
         self._options = options
 
     @property
-    def concurrency(self) -> int:
-        """Requests in flight, at most."""
-        return self.model.concurrency
-
-    @property
     def config(self) -> dict[str, Any]:
         """The model with its options, how images are sent, and the prompt."""
         return {"model": self.model.identity, "images": self._images.identity, **self.shown}
 
-    def ready(self) -> None:
-        """Raise InputError, before a run starts, if a key is wanted and there is none."""
-        self.model.check_key()
-
     def request(self, dialog: Dialog, question: str, image: EncodedImage | None = None) -> Request:
         """What the model is asked for, to answer a question about the dialog's image."""
-        return Request(tuple(self.messages(dialog, question)), dialog.seed, image=image)
+        options = self._options
+        tokens = most_tokens(options.model, options.max_side, options.detail)
+        return Request(tuple(self.messages(dialog, question)), dialog.seed, image=image, image_tokens=tokens)
 
     async def answer(self, dialogs: Sequence[Dialog], questions: Sequence[str]) -> list[Reply]:
         """Answer a question about each dialog's image. One that cannot be shown fails its dialog, unasked."""
@@ -77,8 +72,10 @@ class OpenAIVision(Sighted):
         ]
         answers = iter(await self.model.complete(requests))
         return [
-            Reply.failed(image.kind, str(image)) if isinstance(image, ImageError) else answer_reply(next(answers))
-            for image in seen
+            Reply.failed(image.kind, str(image))
+            if isinstance(image, ImageError)
+            else answer_reply(next(answers), asked)
+            for image, asked in zip(seen, questions, strict=True)
         ]
 
     async def _seen(self, dialog: Dialog) -> EncodedImage | ImageError:
@@ -89,9 +86,7 @@ class OpenAIVision(Sighted):
 
     def max_cost(self, dialog: Dialog, question: str) -> float | None:
         """US dollars that an answer can cost at most; None when the price is unknown."""
-        options = self._options
-        tokens = most_tokens(options.model, options.max_side, options.detail)
-        return self.model.max_cost(self.request(dialog, question), tokens)
+        return self.model.max_cost(self.request(dialog, question))
 
     def estimate(self, dialog: Dialog, rounds: int) -> Estimate:
         """What the rounds that the dialog still lacks will take: calls, tokens and US dollars, roughly."""

@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chatir.dialog import Dialog, Failure, Reply
+from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError
-from chatir.models.cleaning import clean_answer
-from chatir.models.completion import Completion
+from chatir.models.completion import Completion, nothing_said
 from chatir.models.looks import Look, LookingModel
 from chatir.prompts import Message, load_prompt
+from chatir.prompts.cleaning import clean_answer
 
 _MARK = "what is this?"
 
@@ -91,13 +91,23 @@ class SightedModel(Sighted):
             Look(dialog.image, self.messages(dialog, question)[0].content)
             for dialog, question in zip(dialogs, questions, strict=True)
         ]
-        return [*map(answer_reply, self.model.complete(looks))]
+        completions = self.model.complete(looks)
+        return [answer_reply(each, question) for each, question in zip(completions, questions, strict=True)]
 
 
-def answer_reply(completion: Completion) -> Reply:
-    """A model's text as a reply: its answer, or the failure to find one."""
+def answer_reply(completion: Completion, question: str) -> Reply:
+    """A model's text as a reply: its answer to the question, or the failure to find one."""
     answer, failure = None, completion.failure
     if completion.text is not None:
-        answer = clean_answer(completion.text)
-        failure = Failure("no_answer", "the reply says nothing") if answer is None else None
-    return Reply(answer, completion.text, completion.tokens_in, completion.tokens_out, completion.cost, failure)
+        answer = clean_answer(completion.text, question)
+        if answer is None:
+            failure = nothing_said("no_answer", "the reply says nothing, or only the question again", completion)
+    return Reply(
+        answer,
+        completion.text,
+        completion.tokens_in,
+        completion.tokens_out,
+        completion.cost,
+        failure,
+        notes=completion.notes,
+    )

@@ -106,6 +106,13 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
     help="Times a reply without a question or answer is asked again.",
 )
 @click.option(
+    "--soft-refusals",
+    type=click.Choice(["keep", "fail"]),
+    default="keep",
+    show_default=True,
+    help="What to do with answers such as 'I am not able to view images': keep and count them, or fail the dialog.",
+)
+@click.option(
     "--cost-limit",
     type=float,
     metavar="USD",

@@ -1,11 +1,19 @@
-"""What can be wrong with the text of one round: leaked labels, missing questions, missing answers."""
+"""What can be wrong with the text of one round: leaked labels, missing questions, missing answers, refusals."""
 
 from __future__ import annotations
 
 from chatir.dialog import Round
 from chatir.questions import LEAKED_LABEL
+from chatir.refusals import is_soft_refusal
 
-DEFECTS = ("missing_question_mark", "leaked_label", "multiple_question_marks", "empty_question", "empty_answer")
+DEFECTS = (
+    "missing_question_mark",
+    "leaked_label",
+    "multiple_question_marks",
+    "empty_question",
+    "empty_answer",
+    "soft_refusal",
+)
 """The kinds of defect that a round can have, in the order in which they are told."""
 
 
@@ -22,5 +30,6 @@ def round_defects(text: str) -> list[str]:
         marks > 1,
         not one.question.replace("?", "").strip(),
         marks > 0 and not one.answer.strip(),
+        is_soft_refusal(one.answer) or is_soft_refusal(one.question),
     )
     return [kind for kind, here in zip(DEFECTS, found, strict=True) if here]

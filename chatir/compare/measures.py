@@ -49,6 +49,7 @@ MEASURES = (
     Measure("multiple_question_marks", "several question marks", "rounds", 0, "lower"),
     Measure("empty_question", "empty question", "rounds", 0, "lower"),
     Measure("empty_answer", "empty answer", "rounds", 0, "lower"),
+    Measure("soft_refusal", "soft refusal", "rounds", 0, "lower"),
     Measure("atr", "ATR", "rank", 1, "lower"),
     Measure("log_rank", "ln rank", "mean", 3, "lower"),
     Measure("mrr", "MRR", "", 3, "higher"),

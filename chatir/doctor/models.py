@@ -16,7 +16,8 @@ from chatir.doctor.machine import Machine
 from chatir.doctor.weights import SIZES, cached, download, download_line
 from chatir.errors import InputError
 from chatir.models.blip2 import Blip2Options
-from chatir.models.chat import ChatEndpoint, ChatOptions
+from chatir.models.chat.endpoint import OPENAI_KEY, ChatEndpoint
+from chatir.models.chat.options import ChatOptions
 from chatir.models.lavis.environment import environment
 from chatir.models.local import LocalOptions
 from chatir.models.model_name import BUILT_IN
@@ -60,9 +61,15 @@ def chat_lacks(options: type[ChatOptions], flag: str) -> list[Lack]:
         return [Lack(told, (f"export {BASE_URL}=http://127.0.0.1:8000/v1",))]
     place = host(str(endpoint.identity["base_url"])) or "its server"
     try:
-        endpoint.check_key()
+        endpoint.key()
     except InputError:
-        return [Lack(f"a key for {place}, or a server of your own", (f"export {made.key_env}=...", server))]
+        return [
+            Lack(f"a key for {place}, or a server of your own", (f"export {made.key_env or OPENAI_KEY}=...", server))
+        ]
+    try:
+        endpoint.ready()
+    except InputError as error:
+        return [Lack(str(error))]
     return [Lack(f"asks {place} for {made.model}", blocks=False)]
 
 

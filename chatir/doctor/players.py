@@ -18,7 +18,7 @@ from chatir.doctor.machine import Machine
 from chatir.doctor.models import MODELS, Lack, chat_lacks, lavis_lacks, model_lacks, takes_any
 from chatir.doctor.packages import OWN, install_line, lacking
 from chatir.errors import InputError
-from chatir.models.chat import ChatOptions
+from chatir.models.chat.options import ChatOptions
 from chatir.models.lavis.model import LavisOptions
 from chatir.plugins import Context, Kind, Plugin, options_model, plugins
 

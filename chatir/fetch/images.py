@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import stamina
 
 from chatir import __version__
@@ -106,16 +106,16 @@ class _Work:
 
     async def run(self, images: Sequence[str], workers: int, tell: Callable[[], None]) -> None:
         queue = iter(images)
-        client = httpx.AsyncClient(
+        client = httpx2.AsyncClient(
             follow_redirects=True,
-            limits=httpx.Limits(max_connections=workers),
+            limits=httpx2.Limits(max_connections=workers),
             headers={"User-Agent": f"chatir/{__version__}"},
         )
         async with client, asyncio.TaskGroup() as group:
             for _ in range(min(workers, len(images))):
                 group.create_task(self._fetch_each(queue, client, tell))
 
-    async def _fetch_each(self, images: Iterator[str], client: httpx.AsyncClient, tell: Callable[[], None]) -> None:
+    async def _fetch_each(self, images: Iterator[str], client: httpx2.AsyncClient, tell: Callable[[], None]) -> None:
         for image in images:
             try:
                 size = await self._fetch(image, client)
@@ -132,7 +132,7 @@ class _Work:
                     "type the same command again when the source is up, or name a mirror with --base-url"
                 )
 
-    async def _fetch(self, image: str, client: httpx.AsyncClient) -> int:
+    async def _fetch(self, image: str, client: httpx2.AsyncClient) -> int:
         """Fetch one image, in as many attempts as it may take; returns its size in bytes."""
         size = 0
         async for attempt in stamina.retry_context(

@@ -6,7 +6,7 @@ import asyncio
 from io import BytesIO
 from pathlib import Path
 
-import httpx
+import httpx2
 from PIL import Image, UnidentifiedImageError
 
 from chatir.files import atomic_writer, os_error
@@ -24,7 +24,7 @@ class BrokenError(Exception):
     """Another attempt may end better; the text says what happened, in a few words."""
 
 
-async def image_content(client: httpx.AsyncClient, url: str, timeout: float) -> bytes:
+async def image_content(client: httpx2.AsyncClient, url: str, timeout: float) -> bytes:
     """The bytes at `url`, at most `MAX_BYTES`. timeout: seconds without a byte.
 
     Raises RefusedError or BrokenError.
@@ -33,20 +33,20 @@ async def image_content(client: httpx.AsyncClient, url: str, timeout: float) -> 
     try:
         async with asyncio.timeout(SLOWEST * timeout), client.stream("GET", url, timeout=timeout) as response:
             status = response.status_code
-            if status != httpx.codes.OK:
+            if status != httpx2.codes.OK:
                 passing = status in (408, 429) or status >= 500
                 raise (BrokenError if passing else RefusedError)(f"HTTP {status}")
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > MAX_BYTES:
                     raise RefusedError(f"more than {MAX_BYTES:,} bytes")
-    except httpx.TimeoutException:
+    except httpx2.TimeoutException:
         raise BrokenError(f"nothing came for {timeout:g} s") from None
     except TimeoutError:
         raise BrokenError(f"not whole after {SLOWEST * timeout:g} s") from None
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects) as error:
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects) as error:
         raise RefusedError(str(error)) from None
-    except httpx.RequestError as error:
+    except httpx2.RequestError as error:
         raise BrokenError(str(error) or type(error).__name__) from None
     return bytes(content)
 

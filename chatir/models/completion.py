@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chatir.dialog import Failure
 from chatir.prompts import Message
+from chatir.prompts.cleaning.thoughts import without_thoughts
 
 if TYPE_CHECKING:
-    from chatir.models.encoded_images import EncodedImage
+    from chatir.models.chat.images import EncodedImage
 
 
 def total(values: Iterable[float | None]) -> float | None:
@@ -26,7 +27,7 @@ class Request:
     - `seed`: of this very request, for a model that samples
     - `max_tokens`: how long the text may become; None: as the model's own options say
     - `whole`: the text is wanted to its end; else its first question will do, and a model at hand stops there
-    - `image`: shown with the first message by the user, by a chat endpoint only
+    - `image`: shown with the first message by the user, by a chat endpoint only; `image_tokens`: what it takes at most
     """
 
     messages: tuple[Message, ...]
@@ -34,6 +35,7 @@ class Request:
     max_tokens: int | None = None
     whole: bool = False
     image: EncodedImage | None = None
+    image_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,10 @@ class Completion:
 
     - `cut`: whether `max_tokens` ended it
     - `others`: what else a model offers, best first, where it searches for several, each with its `cut`
-    - `tokens_in`, `tokens_out`, `cost` (US dollars): of all attempts together; None where nobody told
+    - `tokens_in`, `tokens_out`: of all attempts that told them, None where none did
+    - `cost`: US dollars for all attempts, where the price is known; one whose reply is lost counts with its upper bound
+    - `notes`: what is odd about the reply (an unknown finish reason, another model), kept with it
+    - `replied`: the model that an endpoint's reply names
     """
 
     text: str | None
@@ -52,3 +57,12 @@ class Completion:
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost: float | None = None
+    notes: Mapping[str, Any] | None = None
+    replied: str | None = None
+
+
+def nothing_said(kind: str, message: str, completion: Completion) -> Failure:
+    """The failure of a completion that says nothing usable: `cut_off` where `max_tokens` ended it amid thoughts."""
+    if completion.cut and not without_thoughts(completion.text or "").strip():
+        return Failure("cut_off", "max_tokens were spent on thoughts, before the model said anything: give it more")
+    return Failure(kind, message)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from chatir.models.chat import ChatEndpoint, ChatOptions
+from chatir.models.chat.endpoint import ChatEndpoint
+from chatir.models.chat.options import ChatOptions
 from chatir.plugins import Context
 from chatir.questioners.prompted import PromptedEndpoint, PromptOptions
 

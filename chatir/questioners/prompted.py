@@ -9,12 +9,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.dialog import Dialog, Failure, Reply
-from chatir.models.chat import ChatEndpoint
-from chatir.models.cleaning import MARK, clean_question
-from chatir.models.completion import Completion, Request
+from chatir.models.chat.endpoint import ChatEndpoint
+from chatir.models.chat.player import EndpointPlayer
+from chatir.models.completion import Completion, Request, nothing_said
 from chatir.models.estimates import QUESTION_TOKENS, Estimate, rounds_to_come, tokens_of
 from chatir.models.local import LocalModel
 from chatir.prompts import load_prompt
+from chatir.prompts.cleaning import MARK, clean_question
+from chatir.prompts.cleaning.thoughts import without_thoughts
 from chatir.questions import normalised_question
 
 
@@ -52,19 +54,10 @@ class Prompted:
         return Estimate(len(requests), tokens_in, tokens_out, self.model.cost(tokens_in, tokens_out))
 
 
-class PromptedEndpoint(Prompted):
+class PromptedEndpoint(EndpointPlayer, Prompted):
     """Asks through a chat endpoint, many dialogs at once."""
 
     model: ChatEndpoint
-
-    @property
-    def concurrency(self) -> int:
-        """Requests in flight."""
-        return self.model.concurrency
-
-    def ready(self) -> None:
-        """Raise InputError, before a run starts, if a key is wanted and there is none."""
-        self.model.check_key()
 
     async def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:
         """Ask the next question of each dialog."""
@@ -73,10 +66,6 @@ class PromptedEndpoint(Prompted):
     def max_cost(self, dialog: Dialog) -> float | None:
         """US dollars that the next question can cost at most; None when the price is unknown."""
         return self.model.max_cost(self.request(dialog))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self.model.close()
 
 
 class PromptedModel(Prompted):
@@ -108,11 +97,19 @@ def question_reply(completion: Completion) -> Reply:
     raw = completion.text
     if raw is not None:
         question = clean_question(raw)
-        if question is not None and completion.cut and not MARK.search(raw):
+        if question is not None and completion.cut and not MARK.search(without_thoughts(raw)):
             question, failure = None, Failure("no_question", "the question was cut off: max_tokens is too small")
         elif question is None:
-            failure = Failure("no_question", "the reply holds no question")
-    return Reply(question, raw, completion.tokens_in, completion.tokens_out, completion.cost, failure)
+            failure = nothing_said("no_question", "the reply holds no question", completion)
+    return Reply(
+        question,
+        raw,
+        completion.tokens_in,
+        completion.tokens_out,
+        completion.cost,
+        failure,
+        notes=completion.notes,
+    )
 
 
 def first_unasked(asked: Iterable[str], completion: Completion) -> Completion:

@@ -13,13 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.dialog import Dialog, Failure, Reply
 from chatir.errors import ChatirError, InputError
-from chatir.models.chat import ChatEndpoint, ChatOptions
-from chatir.models.completion import Completion, Request, total
+from chatir.models.chat.endpoint import ChatEndpoint
+from chatir.models.chat.options import ChatOptions
+from chatir.models.chat.player import EndpointPlayer
+from chatir.models.completion import Completion, Request, nothing_said, total
 from chatir.models.estimates import QUESTION_TOKENS, Estimate, tokens_of
 from chatir.models.local import LocalModel
-from chatir.models.question_list import question_list
 from chatir.plugins import Context, build
 from chatir.prompts import load_prompt
+from chatir.prompts.question_list import question_list
 from chatir.questioners.chatgpt import MODEL as CHATGPT
 from chatir.questioners.prompted import PromptedEndpoint, PromptedModel, first_unasked
 
@@ -130,20 +132,16 @@ class Unanswered:
             listed += question_list(said[-1].text or "")[: wanted - len(listed)]
         if place < len(listed):
             return _reply(said, listed[place], None, json.dumps(listed))
-        return _reply(said, None, said[-1].failure or Failure("no_question", "the reply lists no question"))
+        failure = said[-1].failure or nothing_said("no_question", "the reply lists no question", said[-1])
+        return _reply(said, None, failure)
 
 
-class UnansweredEndpoint(Unanswered):
+class UnansweredEndpoint(EndpointPlayer, Unanswered):
     """Lists through a chat endpoint, many dialogs at once."""
 
     def __init__(self, model: ChatEndpoint, options: ListOptions, name: str) -> None:
         super().__init__(options, name)
         self.model: ChatEndpoint = model
-        self.concurrency = model.concurrency
-
-    def ready(self) -> None:
-        """Raise InputError, before a run starts, if a key is wanted and there is none."""
-        self.model.check_key()
 
     async def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:
         """Ask the next question of each dialog."""
@@ -173,10 +171,6 @@ class UnansweredEndpoint(Unanswered):
         longest = [*listed, *["?" * LIST_BYTES * self._max_tokens] * (REQUESTS - 1)]
         most = self.model.max_cost(self._request(dialog, longest))
         return None if most is None else REQUESTS * most
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self.model.close()
 
 
 class UnansweredModel(Unanswered):
@@ -213,4 +207,6 @@ def _reply(
         None if (known := total(getattr(each, name) for each in said)) is None else int(known)
         for name in ("tokens_in", "tokens_out")
     )
-    return Reply(question, raw or None, tokens_in, tokens_out, total(each.cost for each in said), failure, memory)
+    cost = total(each.cost for each in said)
+    notes = {name: value for each in said for name, value in (each.notes or {}).items()}
+    return Reply(question, raw or None, tokens_in, tokens_out, cost, failure, memory, notes or None)

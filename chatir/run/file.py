@@ -15,7 +15,9 @@ from chatir.dialog import UNUSABLE, Dialog, Round
 from chatir.errors import InputError
 from chatir.run.reading import read_database
 from chatir.run.rows import (
+    MOST_TOKENS,
     FailedDialog,
+    Learnt,
     Recorded,
     ReplyRow,
     Role,
@@ -26,6 +28,7 @@ from chatir.run.rows import (
     target_digest,
 )
 from chatir.run.schema import (
+    NOTES,
     TO_READ,
     TO_WRITE,
     close_database,
@@ -47,6 +50,8 @@ class RunFile:
         self._reading = reading
         self._file = None if reading else path.stat().st_ino
         self._session = 0
+        self._provenance: dict[str, Any] = {}
+        self._learnt: Learnt | None = None
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> RunFile:
@@ -75,9 +80,29 @@ class RunFile:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Everything that fixes the run's result."""
-        row = next(self.rows("SELECT value FROM run WHERE key = 'config'"), ("",))
-        return self._plain(row[0], "its configuration")
+        """Everything that determines the run's result, with the options that a server's refusals have changed."""
+        adapted = self._fact("adapted_config")
+        return self.given_config if adapted is None else self._plain(adapted, "its configuration")
+
+    @property
+    def given_config(self) -> dict[str, Any]:
+        """The configuration with which the run was begun."""
+        return self._plain(self._fact("config") or "", "its configuration")
+
+    @property
+    def adapted(self) -> dict[str, dict[str, Any]]:
+        """By role, the options of its player that a server's refusals have changed."""
+        adapted = self._fact("adapted")
+        return {} if adapted is None else self._plain(adapted, "what was adapted")
+
+    @property
+    def untold(self) -> float:
+        """US dollars that replies which do not tell their cost can have cost at most, over all sessions."""
+        return float(self._fact("untold") or 0)
+
+    def _fact(self, key: str) -> str | None:
+        row = next(self.rows("SELECT value FROM run WHERE key = ?", key), None)
+        return None if row is None else row[0]
 
     def exported(self, sha256: str) -> bool:
         """Whether a dialogue JSON with this hash was exported from the run."""
@@ -91,6 +116,7 @@ class RunFile:
     def start_session(self, provenance: Mapping[str, Any]) -> None:
         """Begin one sitting of the run; replies are recorded as of it, and its seconds count."""
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._provenance = dict(provenance)
         with self.transaction():
             insert = "INSERT INTO sessions (started, seconds, provenance) VALUES (?, 0, ?)"
             self._session = self._db.execute(insert, (started, json.dumps(provenance))).lastrowid or 0
@@ -101,17 +127,23 @@ class RunFile:
         replies: Iterable[ReplyRow],
         states: Iterable[StateRow],
         seconds: float,
+        learnt: Learnt | None = None,
     ) -> None:
         """Make new dialogs, replies and states durable together; `seconds` is the session's length so far.
 
-        targets: with their positions. Raises InputError for a target whose id is known; the replies and states, and
-        the targets before it, are durable all the same.
+        targets: with their positions. learnt: what the session has found out so far, None for nothing. Raises
+        InputError for a target whose id is known; the replies and states, and the targets before it, are durable all
+        the same.
         """
         with self.transaction():
-            self._db.executemany(
-                "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [reply_values(self._session, row) for row in replies],
-            )
+            for row in replies:
+                insert = "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                number = self._db.execute(insert, reply_values(self._session, row)).lastrowid
+                if row.reply.notes:
+                    self._db.execute(NOTES)
+                    self._db.execute("INSERT INTO notes VALUES (?, ?)", (number, json.dumps(dict(row.reply.notes))))
+            if learnt is not None and learnt != self._learnt:
+                self._keep(learnt)
             self._db.executemany(
                 "UPDATE dialogs SET state = ?, repeats = ? WHERE position = ?",
                 [(row.state, row.repeats, row.position) for row in states],
@@ -120,6 +152,18 @@ class RunFile:
             twice = self._insert(targets)
         if twice is not None:
             raise InputError(f"target {twice[0]}: {twice[1].id!r} is named twice; give ids")
+
+    def _keep(self, learnt: Learnt) -> None:
+        """Keep what a session has found out, with the replies that came of it."""
+        facts: dict[str, Any] = {"untold": learnt.untold} if learnt.untold else {}
+        if learnt.adapted:
+            facts |= {"adapted": learnt.adapted, "adapted_config": learnt.config}
+        rows = [(key, json.dumps(value)) for key, value in facts.items()]
+        self._db.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", rows)
+        provenance = self._provenance | ({"players": learnt.provenance} if learnt.provenance else {})
+        update = "UPDATE sessions SET provenance = ? WHERE session = ?"
+        self._db.execute(update, (json.dumps(provenance), self._session))
+        self._learnt = learnt
 
     def _insert(self, targets: Iterable[tuple[int, Dialog]]) -> tuple[int, Dialog] | None:
         """Add dialogs up to one whose id is known, which is returned; the replies of the same commit are kept."""
@@ -220,9 +264,10 @@ class RunFile:
 
     def totals(self, role: Role) -> RoleTotals:
         """What a role's replies took, failed ones too, over all sessions."""
-        query = (
-            "SELECT count(*), sum(tokens_in), sum(tokens_out), sum(cost), total(seconds) FROM replies WHERE role = ?"
-        )
+        # Counts that cannot be true, as version 0.1 kept them, are left out: their sum would not be a number any more.
+        possible = f"BETWEEN 0 AND {MOST_TOKENS}"
+        tokens = (f"sum({name}) FILTER (WHERE {name} {possible})" for name in ("tokens_in", "tokens_out"))
+        query = f"SELECT count(*), {', '.join(tokens)}, sum(cost), total(seconds) FROM replies WHERE role = ?"  # noqa: S608
         return RoleTotals(*next(self.rows(query, role)))
 
     def dearest(self, role: Role) -> float | None:

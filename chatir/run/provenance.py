@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("chatir", "torch", "transformers", "tokenizers", "accelerate", "bitsandbytes", "openai", "numpy")
+PACKAGES = ("chatir", "torch", "transformers", "tokenizers", "accelerate", "bitsandbytes", "httpx2", "numpy")
 
 
 def provenance() -> dict[str, Any]:

@@ -12,6 +12,8 @@ from chatir.dialog import Dialog, Reply, Round
 
 Role = Literal["question", "answer", "observe"]
 State = Literal["open", "done", "stopped", "failed"]
+MOST_TOKENS = 10**9
+"""Tokens that one reply can have taken. A larger count cannot be true, and sums of such would overflow."""
 
 
 class ReplyRow(NamedTuple):
@@ -34,6 +36,20 @@ class StateRow(NamedTuple):
     position: int
     state: State
     repeats: int | None = None
+
+
+class Learnt(NamedTuple):
+    """What a session has found out about its run besides replies.
+
+    adapted: by role, options of its player that the server's refusals have changed. config: the run's configuration
+    with them. provenance: by role, what its player notes for the record. untold: US dollars that replies which do not
+    tell their cost can have cost at most, over all sessions.
+    """
+
+    adapted: Mapping[Role, Mapping[str, Any]]
+    config: Mapping[str, Any]
+    provenance: Mapping[Role, Mapping[str, Any]]
+    untold: float
 
 
 @dataclass(frozen=True, slots=True)

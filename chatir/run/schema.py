@@ -37,6 +37,9 @@ CREATE UNIQUE INDEX good_replies ON replies (position, round, role) WHERE kind I
 CREATE INDEX failures ON replies (position, round, role) WHERE kind IS NOT NULL;
 """
 
+# Made when the first reply has notes, so that version 0.1 reads files of this version too.
+NOTES = "CREATE TABLE IF NOT EXISTS notes (reply INTEGER PRIMARY KEY REFERENCES replies, notes TEXT NOT NULL)"
+
 
 _OPEN_HERE: set[Path] = set()
 """Run files that this process has open."""

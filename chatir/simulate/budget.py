@@ -16,8 +16,8 @@ from chatir.simulate.player import Player
 class Budget:
     """Holds plays back while what is spent and set aside leaves too little for them.
 
-    What a reply may cost at most, its player tells (`max_cost`); that much also counts as spent, in this session,
-    if the reply does not tell its cost. For a player that does not tell, it is the dearest reply so far; until there
+    What a reply may cost at most, its player tells (`max_cost`); that much also counts as spent if the reply does not
+    tell its cost. For a player that does not tell, it is the dearest reply so far; until there
     is one, calls go out one at a time, its own first. What costs nothing always passes, and without a limit
     everything does.
     """
@@ -29,11 +29,13 @@ class Budget:
         arguments: Callable[[Play], tuple[Any, ...]],
         spent: Callable[[], float],
         dearest: Mapping[Role, float | None] | None = None,
+        untold: float = 0.0,
     ) -> None:
         """limit: US dollars, None for none. arguments: what a play's player will be called with.
 
         players: by the stage that they serve. spent: US dollars so far. dearest: the dearest reply of each role in
-        earlier sessions, None where none told.
+        earlier sessions, None where none told. untold: US dollars that the replies of earlier sessions which do not
+        tell their cost can have cost at most.
         """
         self._limit = limit
         self._players = players
@@ -41,12 +43,13 @@ class Budget:
         self._told = spent
         self._dearest: dict[Role, float | None] = {**dict.fromkeys(players), **(dearest or {}), "observe": 0.0}
         self._reserved = 0.0
-        self._untold = 0.0
+        self.untold = untold
+        """US dollars that replies which do not tell their cost can have cost at most."""
         self._under_way = 0
         self._held: list[tuple[list[Play], list[float] | None]] = []
 
     def _spent(self) -> float:
-        return self._told() + self._untold
+        return self._told() + self.untold
 
     def affordable(self, batches: Iterable[list[Play]]) -> Iterator[list[Play]]:
         """The batches that may be asked now, those held back before among them.
@@ -101,7 +104,7 @@ class Budget:
     def lost(self, plays: Iterable[Play]) -> None:
         """A call has come to nothing and told nothing: each reply counts with the most that it can have cost."""
         for play in plays:
-            self._untold += play.reserved
+            self.untold += play.reserved
             play.reserved = 0.0
 
     def note(self, play: Play, reply: Reply) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chatir.dialog import Dialog, Round
 from chatir.models.estimates import TYPICAL, Estimate
+from chatir.simulate.loop import SoftRefusals
 from chatir.simulate.opening import existing_run
 from chatir.simulate.player import Player
 from chatir.simulate.setting import check_settings, players_of, run_config
@@ -42,6 +43,7 @@ def dry_run(
     seed: int,
     ask_again: int,
     deterministic: bool,
+    soft_refusals: SoftRefusals = "keep",
     fresh: bool,
 ) -> Foreseen:
     """What `simulate` would have to do, given the same; a run that exists is continued. No player is asked anything.
@@ -51,7 +53,14 @@ def dry_run(
     """
     check_settings(out, rounds=rounds, seed=seed, ask_again=ask_again)
     players = players_of(questioner, answerer)
-    config = run_config(players, rounds=rounds, seed=seed, ask_again=ask_again, deterministic=deterministic)
+    config = run_config(
+        players,
+        rounds=rounds,
+        seed=seed,
+        ask_again=ask_again,
+        deterministic=deterministic,
+        soft_refusals=soft_refusals,
+    )
     targets = list(targets) if iter(targets) is targets else targets  # read more than once
     dialogs = check_all_targets(targets, rounds, [player.check for player in players.values() if player.check])
     run = None if fresh else existing_run(out, config, targets)

@@ -6,16 +6,18 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
-from chatir.dialog import UNUSABLE, Dialog, Reply, Round
+from chatir.dialog import UNUSABLE, Dialog, Failure, Reply, Round
 from chatir.errors import ChatirError, InputError, InterruptedRunError
+from chatir.plain_data import brief
 from chatir.questions import normalised_question
+from chatir.refusals import is_soft_refusal
 from chatir.run.file import RunFile
-from chatir.run.rows import ReplyRow, Role, State, StateRow, target_digest
+from chatir.run.rows import Learnt, ReplyRow, Role, State, StateRow, target_digest
 from chatir.simulate.budget import Budget
 from chatir.simulate.lane import Done, Lane, Work
 from chatir.simulate.play import FixedBatches, Play
@@ -27,6 +29,9 @@ WINDOW = 256
 """Dialogs in flight, at least: enough to keep batches full and commits few."""
 GRACE_SECONDS = 10.0
 """How long an interrupted run waits for replies that are under way, and perhaps paid for."""
+
+SoftRefusals = Literal["keep", "fail"]
+"""What becomes of an answer in which a model says that it cannot answer: it is kept, or it fails its dialog."""
 
 
 @dataclass
@@ -59,6 +64,8 @@ class Loop:
         ask_again: int,
         deterministic: bool,
         cost_limit: float | None,
+        soft_refusals: SoftRefusals,
+        config: Callable[[dict[Role, Player]], dict[str, Any]],
         progress: Progress,
         report: Callable[[Progress], None],
         note: Callable[[str], None],
@@ -66,8 +73,10 @@ class Loop:
         """Players by the stage that they serve: "question", "answer", and "observe" where there is an observer.
 
         rounds: per dialog. ask_again: how often a model that said nothing usable is asked once more. deterministic:
-        fixed batches in target order. cost_limit: US dollars that all sessions together may cost. progress: counted up
-        as the run goes on; report: called with it after each commit. note: called with a line for the user.
+        fixed batches in target order. cost_limit: US dollars that all sessions together may cost. soft_refusals: what
+        becomes of answers in which a model says that it cannot answer. config: gives the run's configuration with
+        what its players declare by now. progress: counted up as the run goes on; report: called with it after each
+        commit. note: called with a line for the user.
         """
         self._run_file = run_file
         self._players = players
@@ -80,7 +89,14 @@ class Loop:
         self._first: Role = "observe" if "observe" in players else "question"
         self._fixed = FixedBatches({r: p.batch_size for r, p in players.items()}) if deterministic else None
         dearest = {role: run_file.dearest(role) for role in players}
-        self._budget = Budget(cost_limit, players, self._arguments, lambda: progress.cost or 0.0, dearest)
+        self._budget = Budget(
+            cost_limit, players, self._arguments, lambda: progress.cost or 0.0, dearest, run_file.untold
+        )
+        self._soft_refusals = soft_refusals
+        self._soft_refusal_seen = False
+        self._config = config
+        self._adapted: dict[Role, dict[str, Any]] = {}
+        self._adapted_config: dict[str, Any] = {}
         self._window = max(WINDOW, 4 * sum(p.batch_size * p.concurrency for p in players.values()))
         self._looks = any(player.needs_images for player in players.values())
         self._known = sum(run_file.states().values())
@@ -164,12 +180,20 @@ class Loop:
                 self._let_in(targets, step)
         finally:
             seconds = time.monotonic() - self._started
-            self._run_file.commit(step.targets, step.replies, step.states, seconds)
+            self._run_file.commit(step.targets, step.replies, step.states, seconds, self._learnt())
             self._progress.session_seconds = seconds
             self._report(self._progress)
         if step.error is not None:
             raise step.error
         return step
+
+    def _learnt(self) -> Learnt:
+        """What the players have found out so far, to be committed with the replies that came of it."""
+        adapted = {role: changes for role, player in self._players.items() if (changes := player.adapted)}
+        if adapted != self._adapted:
+            self._adapted, self._adapted_config = adapted, self._config(self._players)
+        provenance = {role: told for role, player in self._players.items() if (told := player.provenance)}
+        return Learnt(self._adapted, self._adapted_config, provenance, self._budget.untold)
 
     def _send(self, step: _Step, lanes: dict[Role, Lane[Play]]) -> None:
         """Queue the dialogs that go on for the player that they wait for."""
@@ -295,6 +319,8 @@ class Loop:
 
     def _replied(self, play: Play, reply: Reply, seconds: float, step: _Step) -> None:
         progress = self._progress
+        if play.stage == "answer" and reply.text is not None and is_soft_refusal(reply.text):
+            reply = self._refused_softly(play, reply)
         step.replies.append(ReplyRow(play.position, play.number, play.stage, reply, seconds))
         progress.spend(reply.tokens_in, reply.tokens_out, cost=reply.cost)
         self._budget.note(play, reply)
@@ -324,6 +350,19 @@ class Loop:
             self._end(play, "done", step)
         else:
             step.going_on.append(play)
+
+    def _refused_softly(self, play: Play, reply: Reply) -> Reply:
+        """An answer in which the model says that it cannot answer, as it counts in this run; reports the first one."""
+        fails = self._soft_refusals == "fail"
+        if not self._soft_refusal_seen:
+            self._soft_refusal_seen = True
+            counts = "fails its dialog" if fails else "is kept as an answer; --soft-refusals fail makes it a failure"
+            name = self._players[play.stage].name
+            self._note(f"{name}: a soft refusal, about {play.target.id}: {brief(reply.text)}; it {counts}")
+        if not fails:
+            return reply
+        failure = Failure("soft_refusal", f"the model says that it cannot answer: {brief(reply.text)}")
+        return replace(reply, text=None, raw=reply.raw or reply.text, failure=failure)
 
     def _seen(self, play: Play, step: _Step, *, stop: bool) -> None:
         if stop or len(play.rounds) == self._rounds:

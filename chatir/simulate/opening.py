@@ -68,7 +68,7 @@ def _continued(run: RunFile, out: Path, config: dict[str, Any], targets: Iterabl
     None where it is another's, but nothing came of it.
     """
     try:
-        if different := differences(run.config, config):
+        if (different := differences(run.given_config, config)) and differences(run.config, config):
             if not run.has_replies() and not out.exists():
                 run.close()
                 return None

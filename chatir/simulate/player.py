@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class Player:
     call: its `ask`, `answer` or `observe`. The rest is optional on the object that a user writes, and told at
     `chatir.questioners.Questioner`: name, batch_size, concurrency, config, uses_said, needs_images, ready, check,
     max_cost, estimate and close. image_folder: the folder in which it looks, if it tells; lacks_images: whether it
-    tells that it was given none.
+    tells that it was given none. played: the player itself, some of whose attributes change while it plays.
     """
 
     call: Callable[..., Any]
@@ -38,6 +38,7 @@ class Player:
     max_cost: Callable[..., float | None] | None
     estimate: Callable[[Dialog, int], Estimate] | None
     close: Callable[[], Any] | None
+    played: object
 
     @classmethod
     def of(cls, player: object, method: str) -> Player:
@@ -64,6 +65,7 @@ class Player:
             max_cost=getattr(player, "max_cost", None),
             estimate=getattr(player, "estimate", None),
             close=getattr(player, "close", None),
+            played=player,
         )
         for option in ("batch_size", "concurrency"):
             value = getattr(declared, option)
@@ -78,5 +80,24 @@ class Player:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of the player fixes a run's result."""
+        """What of the player determines a run's result."""
         return {"name": self.name, "config": self.config}
+
+    @property
+    def adapted(self) -> dict[str, Any]:
+        """Options that it had to change since the run began, by name."""
+        return plain_data(getattr(self.played, "adapted", {}), f"{self.name}: adapted")
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What it notes for the record."""
+        return plain_data(getattr(self.played, "provenance", {}), f"{self.name}: provenance")
+
+    def adapt(self, changes: Mapping[str, Any]) -> None:
+        """Change options as it had to in an earlier session of the run."""
+        if changes and (adapt := getattr(self.played, "adapt", None)) is not None:
+            adapt(changes)
+
+    def now(self) -> Player:
+        """What it declares by now."""
+        return replace(self, config=plain_data(getattr(self.played, "config", {}), f"{self.name}: config"))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 import traceback
 from numbers import Integral, Real
+from typing import Any
 
 from chatir.dialog import Failure, Reply, text_problem
+from chatir.errors import InputError
+from chatir.plain_data import plain_data
+from chatir.run.rows import MOST_TOKENS
 
 
 def checked(reply: Reply) -> Reply:
@@ -19,7 +23,8 @@ def checked(reply: Reply) -> Reply:
     elif failure is not None:
         failure = Failure(_storable(failure.kind), _storable(failure.message))
     memory = None if reply.memory is None else _storable(reply.memory)
-    return Reply(text, raw, _count(reply.tokens_in), _count(reply.tokens_out), _cost(reply.cost), failure, memory)
+    tokens_in, tokens_out = _count(reply.tokens_in), _count(reply.tokens_out)
+    return Reply(text, raw, tokens_in, tokens_out, _cost(reply.cost), failure, memory, _notes(reply.notes))
 
 
 def _wrong(reply: Reply) -> str | None:
@@ -37,9 +42,19 @@ def _storable(value: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00") if text_problem(text) else text
 
 
+def _notes(value: object) -> dict[str, Any] | None:
+    """Notes as JSON holds them; what it cannot hold becomes text."""
+    if value is None:
+        return None
+    try:
+        return plain_data(value, "notes")
+    except InputError:
+        return {"notes": _storable(value)}
+
+
 def _count(value: object) -> int | None:
     """A token count as a plain whole number; None for what is none, or too large to be true."""
-    return int(value) if isinstance(value, Integral) and abs(int(value)) < 2**63 else None
+    return int(value) if isinstance(value, Integral) and 0 <= int(value) <= MOST_TOKENS else None
 
 
 def _cost(value: object) -> float | None:

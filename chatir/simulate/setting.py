@@ -65,7 +65,12 @@ def image_root(players: Iterable[Player], images: Path | str | None) -> Path | N
 
 
 def run_config(players: dict[Role, Player], **settings: Any) -> dict[str, Any]:
-    """Everything that fixes the result, as the run file keeps it."""
+    """Everything that determines the result, as the run file keeps it.
+
+    Settings that version 0.1 did not know are in it only where they are not their default, so that its runs go on.
+    """
+    if settings["soft_refusals"] == "keep":
+        del settings["soft_refusals"]
     if settings["deterministic"]:
         settings["deterministic"] = {role: player.batch_size for role, player in players.items()}
     names = {"question": "questioner", "answer": "answerer", "observe": "observer"}

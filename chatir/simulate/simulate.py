@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any, get_args
 
 from chatir.dialog import Dialog
 from chatir.dialogue_json import dump_dialogs
@@ -14,7 +15,7 @@ from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunEr
 from chatir.files import atomic_writer, file_sha256
 from chatir.run.file import RunFile
 from chatir.run.provenance import provenance
-from chatir.simulate.loop import Loop
+from chatir.simulate.loop import Loop, SoftRefusals
 from chatir.simulate.opening import check_export, existing_run, open_run
 from chatir.simulate.progress import Progress
 from chatir.simulate.setting import check_settings, image_root, players_of, run_config
@@ -35,6 +36,7 @@ def simulate(
     ask_again: int = 2,
     deterministic: bool = False,
     cost_limit: float | None = None,
+    soft_refusals: SoftRefusals = "keep",
     fresh: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
     note: Callable[[str], None] = lambda line: None,
@@ -58,6 +60,8 @@ def simulate(
     - `ask_again`: how often a model that said nothing usable is asked once more
     - `deterministic`: fixed batches in target order, for players whose replies depend on their batch
     - `cost_limit`: US dollars that the run, all its sessions together, may cost at most
+    - `soft_refusals`: "fail" makes a failure of an answer in which a model says that it cannot answer ("I'm not able to
+      view images"), so that its dialog fails; "keep" keeps it as an answer
     - `fresh`: keep an existing run aside and start anew
     - `report`: called with the run's `Progress` as it goes on
     - `note`: called with a line that the user should see
@@ -71,12 +75,17 @@ def simulate(
     check_settings(out, rounds=rounds, seed=seed, ask_again=ask_again)
     if cost_limit is not None and not cost_limit > 0:
         raise InputError(f"cost_limit is {cost_limit}, but must be more than 0 US dollars")
+    if soft_refusals not in get_args(SoftRefusals):
+        raise InputError(f"soft_refusals is {soft_refusals!r}, but must be 'keep' or 'fail'")
     players = players_of(questioner, answerer, observer)
     root = image_root(players.values(), images)
-    for player in players.values():
+    for role, player in players.items():
         if player.ready:
             player.ready()
-    config = run_config(players, rounds=rounds, seed=seed, ask_again=ask_again, deterministic=deterministic)
+            players[role] = player.now()
+    settings: dict[str, Any] = {"rounds": rounds, "seed": seed, "ask_again": ask_again, "deterministic": deterministic}
+    settings["soft_refusals"] = soft_refusals
+    config = run_config(players, **settings)
     checks = [player.check for player in players.values() if player.check]
 
     total = None
@@ -88,6 +97,8 @@ def simulate(
     run = open_run(out, config, None if total is None else targets, fresh=fresh)
     try:
         run.start_session(provenance())
+        for role, player in players.items():
+            player.adapt(run.adapted.get(role, {}))
         loop = Loop(
             run,
             players,
@@ -96,6 +107,8 @@ def simulate(
             ask_again=ask_again,
             deterministic=deterministic,
             cost_limit=cost_limit,
+            soft_refusals=soft_refusals,
+            config=lambda players: run_config({role: player.now() for role, player in players.items()}, **settings),
             progress=_progress_so_far(run, total, rounds),
             report=report,
             note=note,

@@ -20,9 +20,9 @@ from chatir import Dialog, Reply, Round
 from chatir.answerers.openai_vision import OpenAIVision
 from chatir.cli import run
 from chatir.errors import InputError
-from chatir.models.encoded_images import EncodedImages
-from chatir.models.image_tokens import most_tokens
-from chatir.models.retry import ATTEMPTS
+from chatir.models.chat.image_tokens import most_tokens
+from chatir.models.chat.images import EncodedImages
+from chatir.models.chat.retry import ATTEMPTS
 from chatir.plugins import Context, build
 from chatir.scenes.folder import write_scenes
 from chatir.simulate import read_dialogs, simulate, write_dialogs
@@ -336,7 +336,9 @@ def test_no_file_or_line_holds_the_key(
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     replies = (fault.echo_key(), fault.refusal(f"not with {CANARY}"), fault.status(422, message="bad: {key}"))
     with caplog.at_level(0), ChatServer(lambda request: replies[request.number % 3]) as server:
-        assert run(command(server, "--cache", "replies.cache", "-a", "concurrency=1")) == 1
+        assert (
+            run(command(server, "--cache", "replies.cache", "-a", "concurrency=1", "-a", "key_env=OPENAI_API_KEY")) == 1
+        )
         assert server.requests[0].key == CANARY
     shown = capfd.readouterr()
     assert len(caplog.text) > 1000

@@ -21,7 +21,7 @@ PLAYERS = '''
 import os
 import sys
 from pydantic import BaseModel
-from chatir.models.chat import ChatOptions
+from chatir.models.chat.options import ChatOptions
 from chatir.models.local import LocalOptions
 
 print("a plugin that talks as it is imported")

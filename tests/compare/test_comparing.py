@@ -57,6 +57,7 @@ def test_json_has_what_the_contract_names(tmp_path: Path) -> None:
         "multiple_question_marks",
         "empty_question",
         "empty_answer",
+        "soft_refusal",
     }
     ranked = first["retrieval"]["CLIP"]
     assert ranked["corpus"] == CLIP.corpus

@@ -31,6 +31,10 @@ CLEAN = dict.fromkeys(DEFECTS, 0)
         ("is it sunny? \t\n", ["empty_answer"]),
         ("?", ["empty_question", "empty_answer"]),
         ("Answer: yes", ["missing_question_mark", "leaked_label"]),
+        ("is it sunny? I'm sorry, but I can't view images.", ["soft_refusal"]),
+        ("I'm sorry, but I can't view images.", ["missing_question_mark", "soft_refusal"]),
+        ("As an AI, I see no image. What is on it? a dog", ["soft_refusal"]),
+        ("is it sunny? i can't tell", []),
     ],
 )
 def test_a_round_has_these_defects(text, defects):
@@ -49,7 +53,7 @@ def test_each_kind_is_told_once_and_in_order(text):
     ("name", "expected"),
     [
         ("VisDial_v1.0_queries_val", {}),
-        ("ChatGPT_BLIP2", {"leaked_label": 151, "multiple_question_marks": 140, "empty_answer": 1}),
+        ("ChatGPT_BLIP2", {"leaked_label": 151, "multiple_question_marks": 140, "empty_answer": 1, "soft_refusal": 7}),
         (
             "FLAN_ALPACA_XXL_BLIP2",
             {

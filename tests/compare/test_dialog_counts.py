@@ -131,11 +131,12 @@ def test_the_known_defects_of_the_released_files_are_told_by_lint_and_compare(
 
 
 def test_defects_are_counted_by_round() -> None:
-    found = defects([talk("a? b? c", "no mark", "what?"), talk("what? Answer: red")])
+    found = defects([talk("a? b? c", "no mark", "what?"), talk("what? Answer: red", "how? I can't assist with that.")])
     assert found == {
         "missing_question_mark": 1,
         "leaked_label": 1,
         "multiple_question_marks": 1,
         "empty_question": 0,
         "empty_answer": 1,
+        "soft_refusal": 1,
     }

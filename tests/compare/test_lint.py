@@ -181,6 +181,7 @@ def test_released_files_have_only_the_findings_known_of_them(shared):
         "leaked_label": 151,
         "multiple_question_marks": 140,
         "empty_answer": 1,
+        "soft_refusal": 7,
         "control_characters": 151,
         "odd_spacing": 3,
     }

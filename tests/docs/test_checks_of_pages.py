@@ -162,7 +162,7 @@ def test_a_page_has_no_key_no_other_host_and_its_own_data_folder(
     assert seen["CHATIR_DATA"] == str(tmp_path / "data")
     assert seen["HF_HUB_OFFLINE"] == "1"
     assert seen["HOME"] != os.environ["HOME"]
-    fetch = "import httpx, pytest\nwith pytest.raises(httpx.ConnectError):\n    httpx.get('http://example.org')"
+    fetch = "import httpx2, pytest\nwith pytest.raises(httpx2.ConnectError):\n    httpx2.get('http://example.org')"
     page.path.write_text(f"```python\n{fetch}\n```\n")
     again = tmp_path / "again"
     again.mkdir()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatir.models.image_tokens import most_tokens, typical_tokens
+from chatir.models.chat.image_tokens import most_tokens, typical_tokens
 
 
 def by_the_rule(width: float, height: float) -> int:

@@ -16,7 +16,7 @@ from players import targets
 
 from chatir import Dialog, Round
 from chatir.cli import run
-from chatir.models.keys import hidden, key_of
+from chatir.models.chat.keys import hidden, key_of
 from chatir.simulate import write_dialogs
 
 CANARY = "sk-canary-0123456789abcdef"
@@ -75,6 +75,7 @@ def test_no_file_log_or_line_holds_the_key(
     with ChatServer(script) as server:
         code = run([
             "simulate", "--questioner", "chatgpt", "-q", f"base_url={server.url}", "-q", "model=m", "--rounds", "2",
+            "-q", "key_env=OPENAI_API_KEY",
             "--answerer", "nearest-human", "--targets", "targets.json", "--cache", "replies.cache", "--ask-again", "0",
         ])  # fmt: skip
         assert server.requests[0].key == CANARY, "it was sent"
@@ -91,17 +92,18 @@ def test_no_file_log_or_line_holds_the_key(
 
 def test_no_traceback_of_a_run_holds_the_key(tmp_path: Path) -> None:
     with ChatServer(fault_or_question) as server:
-        environment = {**os.environ, "OPENAI_API_KEY": CANARY, "OPENAI_LOG": "debug", "PYTHONDEVMODE": "1"}
+        environment = {**os.environ, "OPENAI_API_KEY": CANARY, "PYTHONDEVMODE": "1"}
         people = (Round("what is it?", "a cat"),)
         write_dialogs(tmp_path / "targets.json", [Dialog(t.image, t.caption, people) for t in targets(3)])
         done = subprocess.run(
             [
                 sys.executable, "-m", "chatir", "simulate", "--questioner", "chatgpt", "-q", f"base_url={server.url}",
-                "-q", "model=m", "--answerer", "nearest-human", "--targets", "targets.json",
+                "-q", "model=m", "-q", "key_env=OPENAI_API_KEY", "--answerer", "nearest-human",
+                "--targets", "targets.json",
             ],
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
-    assert "openai" in done.stderr, "the client's own log is on"
+    assert "[key]" in done.stderr, "the server's words are shown, without it"
     assert CANARY not in done.stderr + done.stdout
     assert all(CANARY.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatir.models.prices import listed_price
+from chatir.models.chat.prices import listed_price
 
 OPENAI = "https://api.openai.com/v1"
 

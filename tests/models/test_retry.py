@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from chatir.models import retry
-from chatir.models.retry import ATTEMPTS, RETRIED, TroubleError, with_retries
+from chatir.models.chat import retry
+from chatir.models.chat.retry import ATTEMPTS, RETRIED, RequestError, with_retries
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
@@ -33,7 +33,7 @@ def attempts_until(*troubles: Exception | None, timeout: float = 1.0) -> tuple[l
 
 @pytest.mark.parametrize("kind", sorted(RETRIED))
 def test_what_may_pass_is_tried_again(kind: str) -> None:
-    times, result = attempts_until(TroubleError(kind, "x"), TroubleError(kind, "x"), None)
+    times, result = attempts_until(RequestError(kind, "x"), RequestError(kind, "x"), None)
     assert (len(times), result) == (3, "done")
 
 
@@ -41,9 +41,9 @@ def test_what_may_pass_is_tried_again(kind: str) -> None:
     "kind", ["rejected_key", "unknown_model", "quota", "context_overflow", "refused", "bad_request", "cut_off"]
 )
 def test_what_would_only_come_again_is_not(kind: str) -> None:
-    times, error = attempts_until(TroubleError(kind, "the reason"), None)
+    times, error = attempts_until(RequestError(kind, "the reason"), None)
     assert len(times) == 1
-    assert isinstance(error, TroubleError)
+    assert isinstance(error, RequestError)
     assert (error.kind, error.message) == (kind, "the reason")
 
 
@@ -55,22 +55,22 @@ def test_an_error_of_our_own_is_not_tried_again() -> None:
 
 def test_at_least_eight_attempts_are_made_and_their_number_told() -> None:
     assert ATTEMPTS >= 8
-    times, error = attempts_until(TroubleError("timeout", "no reply in time"))
+    times, error = attempts_until(RequestError("timeout", "no reply in time"))
     assert len(times) == ATTEMPTS
     assert str(error) == f"no reply in time ({ATTEMPTS} attempts)"
 
 
 def test_a_ceiling_in_time_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "ceiling", lambda timeout: 100)
-    times, error = attempts_until(TroubleError("timeout", "x", seconds=30))
+    times, error = attempts_until(RequestError("timeout", "x", seconds=30))
     assert len(times) == 4, "120 seconds of attempts are over it"
-    assert isinstance(error, TroubleError)
+    assert isinstance(error, RequestError)
 
 
 def test_time_in_which_a_request_only_waits_for_its_turn_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "ceiling", lambda timeout: 0.01)
     monkeypatch.setattr(retry, "WAIT_INITIAL", 0.03)
-    times, _ = attempts_until(TroubleError("timeout", "x", seconds=0.0001))
+    times, _ = attempts_until(RequestError("timeout", "x", seconds=0.0001))
     assert len(times) == ATTEMPTS
 
 
@@ -79,22 +79,22 @@ def test_the_ceiling_leaves_room_for_attempts_that_all_time_out() -> None:
 
 
 def test_a_server_is_left_alone_as_long_as_it_asks() -> None:
-    times, result = attempts_until(TroubleError("rate_limit", "x", after=0.2), None)
+    times, result = attempts_until(RequestError("rate_limit", "x", after=0.2), None)
     assert result == "done"
     assert times[1] - times[0] >= 0.2
 
 
 def test_nobody_waits_longer_than_the_ceiling() -> None:
-    times, error = attempts_until(TroubleError("rate_limit", "x", after=3600.0), None)
+    times, error = attempts_until(RequestError("rate_limit", "x", after=3600.0), None)
     assert len(times) == 1
-    assert isinstance(error, TroubleError)
+    assert isinstance(error, RequestError)
     assert error.after == 3600
 
 
 def test_waits_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "WAIT_INITIAL", 0.01)
     monkeypatch.setattr(retry, "WAIT_MAX", 10.0)
-    times, _ = attempts_until(*[TroubleError("server_error", "x")] * 6, None)
+    times, _ = attempts_until(*[RequestError("server_error", "x")] * 6, None)
     waits = [later - earlier for earlier, later in pairwise(times)]
     assert all(wait >= 0.01 * 2**number for number, wait in enumerate(waits))
 
@@ -102,10 +102,10 @@ def test_waits_grow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_waits_differ_by_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "WAIT_JITTER", 0.1)
     monkeypatch.setattr(retry, "WAIT_MAX", 1.0)
-    times = [attempts_until(TroubleError("server_error", "x"), None)[0] for _ in range(20)]
+    times = [attempts_until(RequestError("server_error", "x"), None)[0] for _ in range(20)]
     waits = [second - first for first, second in times]
     assert max(waits) - min(waits) > 0.04
-    times = [attempts_until(TroubleError("rate_limit", "x", after=0.001), None)[0] for _ in range(20)]
+    times = [attempts_until(RequestError("rate_limit", "x", after=0.001), None)[0] for _ in range(20)]
     waits = [second - first for first, second in times]
     assert max(waits) - min(waits) > 0.04, "after a Retry-After too"
 
@@ -114,15 +114,15 @@ def test_each_passing_trouble_is_told_but_not_the_last() -> None:
     told: list[tuple[str, int]] = []
 
     async def attempt() -> None:
-        raise TroubleError("timeout", "x")
+        raise RequestError("timeout", "x")
 
-    with pytest.raises(TroubleError):
+    with pytest.raises(RequestError):
         asyncio.run(with_retries(attempt, 1.0, lambda trouble, attempts: told.append((trouble.kind, attempts))))
     assert told == [("timeout", number) for number in range(1, ATTEMPTS)]
 
 
 def test_nothing_is_printed_by_the_library(capfd: pytest.CaptureFixture[str]) -> None:
-    attempts_until(TroubleError("timeout", "x"), None)
+    attempts_until(RequestError("timeout", "x"), None)
     assert capfd.readouterr() == ("", "")
 
 

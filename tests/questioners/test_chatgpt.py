@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import RETRYABLE, ChatServer, Request, fault, in_order, mixed, question
+from chat_server import RETRYABLE, SILENT, ChatServer, Request, fault, in_order, mixed, question
 from players import Answering, query, targets
 
 from chatir import Dialog, Reply, Round
@@ -98,15 +98,8 @@ def test_roles_take_turns_and_nothing_in_a_dialog_becomes_a_message_of_its_own(p
 
 @pytest.mark.slow
 def test_nothing_is_lost_when_three_of_ten_replies_are_faulty(tmp_path: Path) -> None:
-    odd = (
-        fault.html(200),
-        fault.choices([]),
-        fault.no_choices(),
-        fault.content(""),
-        fault.content(None),
-        fault.role("user"),
-    )
-    with ChatServer(mixed(0.3, 5, (*RETRYABLE, *odd, fault.huge()))) as server:
+    odd = (*SILENT, fault.error_in_choice(), fault.finish("error"), fault.bomb(2**24))
+    with ChatServer(mixed(0.3, 5, (*RETRYABLE, *odd))) as server:
         questioner = build("questioners", "chatgpt", {"base_url": server.url, "model": "m"})
         summary = simulate(targets(200), questioner, Answering(), out=tmp_path / "x.json")
         assert len(server.requests) <= 1.6 * 2000
@@ -122,7 +115,7 @@ def test_a_wrong_key_costs_one_request_and_is_told_in_one_line(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     with ChatServer(in_order(fault.unauthorized(echo_key=True))) as server:
-        assert run(command(server)) == 2
+        assert run(command(server, "-q", "key_env=OPENAI_API_KEY")) == 2
         assert len(server.requests) == 1
     shown = capsys.readouterr()
     assert shown.out == ""

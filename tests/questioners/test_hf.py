@@ -14,11 +14,11 @@ from players import Answering
 
 from chatir import Dialog, Round
 from chatir.errors import InputError
-from chatir.models.cleaning import clean_question
 from chatir.models.completion import Completion
 from chatir.models.generation import Generator
 from chatir.plugins import Context, build
 from chatir.prompts import load_prompt
+from chatir.prompts.cleaning import clean_question
 from chatir.questioners import flan
 from chatir.questioners.hf import HF, Options
 from chatir.questioners.prompted import first_unasked, question_reply

@@ -192,7 +192,8 @@ def test_kinds_of_defects_that_no_run_has_are_named_once():
     table = the("defects", side_by_side(compared("A", dialogs=dialogs), compared("B")))
     assert [one.name for one in table.columns] == ["run", "no question mark"]
     assert texts(table, "no question mark") == ["1", "0"]
-    assert table.about.endswith("with: leaked label, several question marks, empty question, empty answer.")
+    absent = "leaked label, several question marks, empty question, empty answer, soft refusal"
+    assert table.about.endswith(f"with: {absent}.")
 
 
 def test_that_there_are_no_defects_is_told():

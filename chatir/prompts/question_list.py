@@ -9,7 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from chatir.models.cleaning import MARK, TURN, clean_question
+from chatir.prompts.cleaning import MARK, TURN, clean_question
+from chatir.prompts.cleaning.quotes import quoted
+from chatir.prompts.cleaning.thoughts import all_questions
 
 LONGEST = 500
 """Characters of one question, at most. A longer item is a model caught in a loop."""
@@ -62,8 +64,7 @@ def question_list(raw: str) -> list[str]:
     whole, two sentences or not; a lone line without markers is split after its question marks. Nothing is ever
     split at a hyphen. Beside a list, text without a marker (a preamble, an offer of more) is no question.
     """
-    spoken = raw.rpartition("</think>")[2].partition("<think>")[0]
-    for turn in TURN.split(_INVISIBLE.sub("", spoken)):
+    for turn in TURN.split(_INVISIBLE.sub("", all_questions(raw))):
         if questions := _from_json(turn) or _from_lines(turn):
             return questions
     return []
@@ -127,8 +128,10 @@ def _cell(row: str) -> str:
 def _split(line: str, number: int) -> Iterator[_Item]:
     """A line's text before its first marker, if any, then item by item. `number` is that of the item before."""
     start, marker = 0, ""
-    for found in _MARKER.finditer(line):
-        if _begins(line, found, number):
+    markers = [*_MARKER.finditer(line)]
+    inside = quoted(line) if any(found["label"] for found in markers) else b""
+    for found in markers:
+        if not (found["label"] and inside[found.start("label")]) and _begins(line, found, number):
             yield _Item(marker, line[start : found.start()].strip())
             start, marker = found.end(), found[0]
             number = _number(marker) or number

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import timeit
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from chatir import Round
-from chatir.models.cleaning import clean_answer, clean_question
+from chatir.prompts.cleaning import clean_answer, clean_question
+from chatir.prompts.cleaning.quotes import quoted
 from chatir.questions import LEAKED_LABEL
 from chatir.simulate import read_dialogs
 
@@ -136,6 +139,7 @@ QUESTIONS: list[tuple[str, str | None]] = [
     ("<|im_start|>assistant\nIs the car red?<|im_end|>\n<|im_start|>user\nyes", RED),
     ("<|start_header_id|>assistant<|end_header_id|>\n\nIs the car red?<|eot_id|>", RED),
     ("<start_of_turn>model\nIs the car red?<end_of_turn>", RED),
+    ("<|turn>model\nIs the car red?<turn|>", RED),
     ("assistant\nIs the car red?", RED),
     ("Is the car red?<|endoftext|>Is it new?", RED),
     ("[INST] Is the car red? [/INST] yes", RED),
@@ -174,6 +178,17 @@ QUESTIONS: list[tuple[str, str | None]] = [
         "\u041a\u0440\u0430\u0441\u043d\u0430\u044f \u043b\u0438?",
         "\u041a\u0440\u0430\u0441\u043d\u0430\u044f \u043b\u0438?",
     ),
+    # Thoughts, and labels between quotation marks
+    ("<|channel|>analysis<|message|>Is it?<|end|><|start|>assistant<|channel|>final<|message|>Is the car red?", RED),
+    ("[THINK]Is it new?[/THINK]Is the car red?", RED),
+    ("Thought: Is it new?\nNext question: Is the car red?", RED),
+    ("Response: Is the car red?", RED),
+    ('Does the sign say "Question: who"?', 'Does the sign say "Question: who"?'),
+    ('Does the sign say "Question: who?"', 'Does the sign say "Question: who"?'),
+    ("Is 'System: off' on the man's shirt?", "Is 'System: off' on the man's shirt?"),
+    ("Is `System: off` on it?", 'Is "System: off" on it?'),
+    ('The sign says "Question: who" or not?', 'The sign says "Question: who" or not?'),
+    ('"Question: Is the car red?"', RED),
     # No question
     ("", None),
     (" \n\t\n", None),
@@ -281,6 +296,46 @@ ANSWERS: list[tuple[str, str | None]] = [
     ("ye\u00ads,\x07 it\tis", "yes, it is"),
     ("\u662f\u7684", "\u662f\u7684"),
     ("\u0646\u0639\u0645", "\u0646\u0639\u0645"),
+    ("<thinking>\nTwo boats are drawn.\n</thinking>\n\ntwo", "two"),
+    ("<thinking>\nTwo boats are", None),
+    # Lead-ins
+    ("Based on the image, the answer is: two boats", "two boats"),
+    ("Based on the image, the answer is:\n\n**two boats**", "two boats"),
+    ("two boats\nAnswer: two", "two"),
+    ("There are two boats.\n\n**Answer**\n\ntwo", "two"),
+    ("Answer: two\n\nFinal answer: two boats", "two boats"),
+    ("The answer to your question is: two", "two"),
+    ('The answer to "how many boats are there?" is: two', "two"),
+    ("My answer would be: two", "two"),
+    ("Here is the answer: two", "two"),
+    ("Response: two", "two"),
+    ("\u7b54\u6848\uff1a\u4e24", "\u4e24"),
+    ("The image contains:\n1. a dog", "a dog"),
+    ("The image contains\uff1a\n1. a dog", "a dog"),
+    ("Answer: The image contains:\n- a dog", "a dog"),
+    ("The image contains:", None),
+    ("(The image contains:)", None),
+    ("Sure!\ntwo", "two"),
+    ("Great question!\n\nThe image contains:\n* a dog", "a dog"),
+    ("Sure! Let me take a look at the image.\nThere are two.", "There are two."),
+    ("Sure!", "Sure!"),
+    ("Sure!\nQuestion: is it new?\nAnswer: no", "no"),
+    ("yes<|im_end|>\n<|im_start|>user\nis it new? Answer: no", "yes"),
+    ("Question:\nis it new?\nAnswer:\nno", "no"),
+    # Labels between quotation marks
+    ("The sign reads 'System: off'", "The sign reads 'System: off'"),
+    ("the man's sign reads 'System: off'", "the man's sign reads 'System: off'"),
+    ("the dogs' sign reads \u2018System: off\u2019", "the dogs' sign reads \u2018System: off\u2019"),
+    ("it reads 'the man's Answer: x' twice", "it reads 'the man's Answer: x' twice"),
+    ("the dogs' bowl Answer: two dogs' bowls", "two dogs' bowls"),
+    ("it says \u00abQuestion: who\u00bb", "it says \u00abQuestion: who\u00bb"),
+    ('it says "Question: who?" Answer: no', "no"),
+    ('it says "Question: who?"', 'it says "Question: who"'),
+    ("it says `System: off`", 'it says "System: off"'),
+    ('"Answer: two"', "two"),
+    ("\u201cThe answer is: two\u201d", "two"),
+    ("'System: off'", "'System: off'"),
+    ('"stop Answer: two', "two"),
     # Nothing said
     ("", None),
     (" \n ", None),
@@ -294,6 +349,91 @@ ANSWERS: list[tuple[str, str | None]] = [
 @pytest.mark.parametrize(("raw", "answer"), ANSWERS)
 def test_the_answer_in_a_reply(raw: str, answer: str | None) -> None:
     assert clean_answer(raw) == answer
+
+
+TRIANGLE = "can you see a triangle?"
+
+ECHOES: list[tuple[str, str, str | None]] = [
+    (TRIANGLE, TRIANGLE, None),
+    ("Can you see a triangle", TRIANGLE, None),
+    ("Can you see a triangle? Yes, one.", TRIANGLE, "Yes, one."),
+    ("Can you see a triangle?\nYes, one.", TRIANGLE, "Yes, one."),
+    ("Can you\n  see a triangle?\nYes, one.", TRIANGLE, "Yes, one."),
+    ("Can you see a triangle - yes", TRIANGLE, "yes"),
+    ("Question: Can you see a triangle? Answer: yes", TRIANGLE, "yes"),
+    ("Question: Can you see a triangle? yes", TRIANGLE, "yes"),
+    ("User: can you see a triangle?\nAssistant: yes", TRIANGLE, "yes"),
+    ('"Can you see a triangle?" yes', TRIANGLE, "yes"),
+    ("**Can you see a triangle?**\n\nyes", TRIANGLE, "yes"),
+    ("1. Can you see a triangle", TRIANGLE, None),
+    (f"{TRIANGLE} {TRIANGLE} yes", TRIANGLE, "yes"),
+    (f"{TRIANGLE} yes {TRIANGLE} no", TRIANGLE, "yes"),
+    ('You asked: "can you see a triangle?" Yes.', TRIANGLE, "Yes."),
+    ("You asked: can you see a triangle", TRIANGLE, None),
+    ("Sure! Can you see a triangle?\nYes.", TRIANGLE, "Yes."),
+    ("Yes, one. Can you see a triangle?", TRIANGLE, "Yes, one."),
+    ("Yes, one. Can you see a triangle?\nLet me know!", TRIANGLE, "Yes, one."),
+    ("I don't know. Can you see a triangle?", TRIANGLE, "I don't know."),
+    ("I don't know Question: can you see a triangle?", TRIANGLE, "I don't know"),
+    ("Yes.\nCan you see a triangle?\nNo.", TRIANGLE, "Yes."),
+    ("yes\nQuestion: can you see a triangle?\nAnswer: no", TRIANGLE, "yes"),
+    ("Yes. Can you see a triangle", TRIANGLE, "Yes. Can you see a triangle"),
+    ("Can you see a triangle in the corner, yes", TRIANGLE, "Can you see a triangle in the corner, yes"),
+    ("can you see a triangle-shaped sign", TRIANGLE, "can you see a triangle-shaped sign"),
+    ("Yes, I can see a triangle.", TRIANGLE, "Yes, I can see a triangle."),
+    ("Can you see a triangle", "", "Can you see a triangle"),
+    ("indoors", "indoors?", "indoors"),
+    ("indoors? indoors", "indoors?", "indoors"),
+    ("A dog.", "a dog?", "A dog."),
+    ("A dog?", "a dog?", None),
+    ("A dog? No, a cat.", "a dog?", "No, a cat."),
+    ("there is a dog? no", "a dog?", "there is a dog no"),
+    (
+        "\u4f60\u80fd\u770b\u5230\u4e09\u89d2\u5f62\u5417\uff1f\u662f\u7684",
+        "\u4f60\u80fd\u770b\u5230\u4e09\u89d2\u5f62\u5417?",
+        "\u662f\u7684",
+    ),
+    ("WHAT\u2019S the man's cafe\u0301?! red", "what's the man\u2019s caf\u00e9?", "red"),
+]
+
+
+@pytest.mark.parametrize(("raw", "question", "answer"), ECHOES)
+def test_an_echo_of_the_question_is_no_answer(raw: str, question: str, answer: str | None) -> None:
+    assert clean_answer(raw, question) == answer
+
+
+LEADS = ["", "Question: ", "You asked: ", '"', "- ", "> ", "Q: ", "As for the question: ", "<think>hm</think>"]
+BETWEEN = [" ", "\n", "\n\n", '" ', " - ", "\nAnswer: ", " The answer is: "]
+
+
+@given(
+    st.sampled_from([TRIANGLE, "how many boats are there?", "what's the man's hat made of?", "is it red, or blue?"]),
+    st.sampled_from([str, str.upper, str.title, lambda text: text.replace(" ", "  "), lambda text: f"*{text}*"]),
+    st.sampled_from(LEADS),
+    st.sampled_from(BETWEEN),
+    st.sampled_from(["two", "Yes, one.", "no, it is a 3D sign", "I can see it", "-5", "the answer"]),
+    st.integers(1, 3),
+)
+def test_what_follows_an_echo_is_the_answer(
+    question: str, case: Callable[[str], str], lead: str, between: str, answer: str, times: int
+) -> None:
+    echo = lead + " ".join([case(question)] * times)
+    assert clean_answer(f"{echo}{between}{answer}", question) == answer
+    assert clean_answer(echo, question) is None
+
+
+@given(
+    st.sampled_from(["Based on the image, ", "There are two boats.\n", "Sure! ", "I see:\n", "", "Look:\n\n", "So, "]),
+    st.sampled_from(
+        ["the answer is", "Answer", "**Final answer**", "My answer would be", "Response", "Here is the answer"]
+    ),
+    st.sampled_from([": ", ":\n", "\uff1a", ": **", " : ", ': "']),
+    st.sampled_from(["two boats", "yes, 3", "The sign reads 'System: off'", "a man (old)", "6'2 or so"]),
+    st.sampled_from(["", "\nQuestion: is it new?\nAnswer: no", "\nUser: thanks", "<|im_end|>", "\n\nI counted them."]),
+)
+def test_a_label_leads_to_the_answer(lead: str, label: str, colon: str, answer: str, rest: str) -> None:
+    closing = colon.strip(":\uff1a \n")
+    assert clean_answer(f"{lead}{label}{colon}{answer}{closing}{rest}") == answer
 
 
 @pytest.mark.parametrize(("name", "spared"), [("VisDial_v1.0_queries_val", 0.999), ("ChatGPT_BLIP2", 0.999)])
@@ -338,6 +478,49 @@ def test_a_model_caught_in_a_loop_costs_no_time(unit: str) -> None:
         clean_answer(raw)
 
 
+def seconds(clean: Callable[[str], object], text: str) -> float:
+    """The shortest of three runs, without garbage collection."""
+    return min(timeit.repeat(lambda: clean(text), number=1, repeat=3))
+
+
+UNITS = [
+    "(1) ",
+    '"1. ',
+    "<think>",
+    "[THINK]",
+    "(",
+    '"',
+    "the answer is: ",
+    "can you see a triangle? ",
+    "Sure! ",
+    "a' ",
+    "<",
+]
+UNITS += [
+    "((thinking)) ",
+    "_",
+    "x_",
+    "a**",
+    "\"'",
+    "\u00ab",
+    '? "',
+    "Q: ",
+    "question ",
+    "you asked: ",
+    "a\n",
+    "`a: ",
+    "1. ",
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_time_grows_with_the_length_of_the_reply(unit: str) -> None:
+    for clean in (clean_question, lambda text: clean_answer(text, TRIANGLE)):
+        for before, after in (("", ""), ("is it ", "?")):
+            short, long = (seconds(clean, before + unit * (size // len(unit)) + after) for size in (3_000, 30_000))
+            assert long < 30 * short + 0.05
+
+
 def test_a_repeated_question_is_left_as_it_is() -> None:
     assert clean_question("Is the car red? Is the car red?") == "Is the car red? Is the car red?"
 
@@ -354,6 +537,11 @@ replies = st.text() | st.lists(pieces | st.sampled_from(["\n", " ", "\t", "\u202
 spaced_replies = replies | st.lists(pieces, max_size=14).map(" ".join)
 
 
+def unquoted(text: str) -> str:
+    """A text without what stands between quotation marks."""
+    return "".join(" " if inside else c for c, inside in zip(text, quoted(text), strict=False))
+
+
 @given(spaced_replies)
 @example("\"Q:'")
 @example("answer?: yes")
@@ -365,8 +553,16 @@ def test_a_clean_text_is_one_printable_line_that_stays_as_it_is(raw: str) -> Non
             assert text.isprintable()
             assert text == " ".join(text.split())
             assert any(c.isalnum() for c in text)
-            assert not LEAKED_LABEL.search(text)
+            assert not LEAKED_LABEL.search(unquoted(text))
             assert clean(text) == text
+
+
+@given(spaced_replies, st.lists(pieces, min_size=1, max_size=5).map(" ".join))
+def test_an_answer_stays_as_it_is_for_the_same_question(raw: str, question: str) -> None:
+    for reply in (raw, f"{question}? {raw}", f"{raw} {question}"):
+        text = clean_answer(reply, question)
+        assume(text)
+        assert clean_answer(text or "", question) == text
 
 
 @given(spaced_replies)

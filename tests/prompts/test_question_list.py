@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from chatir.models.cleaning import clean_question
-from chatir.models.question_list import LONGEST, question_list
+from chatir.prompts.cleaning import clean_question
+from chatir.prompts.question_list import LONGEST, question_list
 from chatir.simulate import read_dialogs
 
 RED, NEW, BIG = ALL = ["Is the car red?", "Is it new?", "How big is it?"]
@@ -121,6 +121,12 @@ LISTS: list[tuple[str, str, list[str]]] = [
     ("sub-bullets", "1. Color\n   - Is the car red?\n   - Is it new?\n2. Size\n   - How big is it?", ALL),
     ("table", "| # | Question |\n|---|---|\n| 1 | Is the car red? |\n| 2 | Is it new? |", [RED, NEW]),
     ("thoughts", "<think>\n1. What if?\n2. Is it?\n</think>\n1. Is the car red?\n2. Is it new?", [RED, NEW]),
+    ("thoughts in other marks", "[THINK]1. What if?[/THINK]\n1. Is the car red?\n2. Is it new?", [RED, NEW]),
+    ("thoughts in a channel", f"<|channel|>analysis<|message|>{BIG}<|end|><|channel|>final<|message|>{RED}", [RED]),
+    ("thoughts that never end", "<thinking>\n1. Is the car red?", []),
+    ("thoughts under a heading", f"Reasoning: {BIG}\nQuestions:\n1. {RED}\n2. {NEW}", [RED, NEW]),
+    ("marked", f"<question>{RED}</question>\n<question>{NEW}</question>", [RED, NEW]),
+    ("a quoted label", 'Does it say "My Question: who"?\nIs it new?', ['Does it say "My Question: who"?', NEW]),
     ("turns", "<s><|im_start|>assistant\n1. Is the car red?<|im_end|>\n<|im_start|>user\n2. Is it new?", [RED]),
     ("repeats", "1. Is it new?\n2. Is the car red?\n3. Is it new?", [NEW, RED, NEW]),
     # Items that say more than their question, or go on
@@ -339,6 +345,7 @@ LOOPS = [
     "\n",
     " ",
 ]
+LOOPS += ["[THINK]", "(1) ", '"1. ', "<|channel|>analysis<|message|>", "<question>", "question: ", "x_", "a' "]
 LOOPS += ["1. is\n", "is it\na\n", "| ", "**", "# ", "<think>", "</s>", '?"', "is it red, ", ": ["]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from math import ceil
 
-from chatir.models.encoded_images import Detail
+from chatir.models.chat.images import Detail
 
 _FULL_SIZE = (85, 170)
 _DEAREST = (2833, 5667)

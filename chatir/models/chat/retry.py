@@ -15,22 +15,40 @@ WAIT_JITTER = 1.0
 RETRIED = frozenset({"rate_limit", "server_error", "timeout", "connection", "broken_reply", "empty_reply"})
 """Kinds of trouble that may pass. Any other kind, a rejected key say, would only come again."""
 
+REPLIED = frozenset({"broken_reply", "empty_reply"})
+"""Kinds of a reply that is of no use. A model or a server that gives the same one again will go on to give it."""
+SAME = 3
+"""Useless replies of one kind and message in a row, after which a request is given up."""
+
 Result = TypeVar("Result")
 
 
-class TroubleError(Exception):
+class RequestError(Exception):
     """A request that came to nothing: a kind to count by, a line to read.
 
-    after: seconds that the server asks to be left alone. seconds: how long the attempt took, without the time
-    that it waited for its turn.
+    - `after`: seconds that the server asks to be left alone
+    - `seconds`: how long the attempt took, without the time that it waited for its turn
+    - `lost`: whether the request was sent, and may have been computed and charged, although its reply is lost
+    - `said`: the server's own words in full, with the names of the parameters they are about
     """
 
-    def __init__(self, kind: str, message: str, after: float | None = None, seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        after: float | None = None,
+        seconds: float = 0.0,
+        *,
+        lost: bool = False,
+        said: str = "",
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.after = after
         self.seconds = seconds
+        self.lost = lost
+        self.said = said
 
 
 def ceiling(timeout: float) -> float:
@@ -44,23 +62,28 @@ def ceiling(timeout: float) -> float:
 async def with_retries(
     attempt: Callable[[], Awaitable[Result]],
     timeout: float,
-    on_trouble: Callable[[TroubleError, int], None] = lambda trouble, attempts: None,
+    on_trouble: Callable[[RequestError, int], None] = lambda trouble, attempts: None,
 ) -> Result:
     """The result of the first attempt that succeeds.
 
     timeout: seconds that one attempt may take at most. on_trouble: called with each trouble that is to pass, and
     the number of attempts so far.
-    Raises the last TroubleError, which tells the number of attempts, when trying again is of no use.
+    Raises the last RequestError, which tells the number of attempts, when trying again is of no use.
     """
     import stamina
 
     _silence(stamina.instrumentation)
     limit = ceiling(timeout)
     attempts, spent = 0, 0.0
+    latest, same = "", 0
 
     def worth_it(error: Exception) -> bool | float:
-        nonlocal spent
-        if not isinstance(error, TroubleError) or error.kind not in RETRIED:
+        nonlocal spent, latest, same
+        if not isinstance(error, RequestError) or error.kind not in RETRIED:
+            return False
+        same = same + 1 if error.message == latest else 1
+        latest = error.message
+        if error.kind in REPLIED and same >= SAME:
             return False
         spent += error.seconds + (error.after or 0)
         if spent > limit:
@@ -82,9 +105,11 @@ async def with_retries(
             with one:
                 attempts += 1
                 return await attempt()
-    except TroubleError as trouble:
-        times = f" ({attempts} attempts)" if attempts > 1 else ""
-        raise TroubleError(trouble.kind, trouble.message + times, trouble.after, trouble.seconds) from None
+    except RequestError as error:
+        if attempts > 1:
+            error.message += f" ({attempts} attempts)"
+            error.args = (error.message,)
+        raise
     raise AssertionError("stamina gives at least one attempt")
 
 

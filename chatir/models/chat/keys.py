@@ -10,7 +10,7 @@ from chatir.errors import InputError
 HIDDEN = "[key]"
 SHORTEST = 8
 """Characters; what is shorter ("none", "EMPTY") stands where a server wants no key, and may be a word of a reply."""
-_LOGGERS = ("openai", "httpx", "httpcore", "h11", "asyncio")
+_LOGGERS = ("httpx2", "httpcore2", "h11", "asyncio")
 _known: set[str] = set()
 
 

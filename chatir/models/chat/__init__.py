@@ -1,0 +1,1 @@
+"""Chat endpoints: requests to servers that speak OpenAI's protocol, and what such servers say and refuse."""
