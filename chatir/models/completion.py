@@ -47,7 +47,8 @@ class Completion:
     - `tokens_in`, `tokens_out`: of all attempts that told them, None where none did
     - `cost`: US dollars for all attempts, where the price is known; one whose reply is lost counts with its upper bound
     - `notes`: what is odd about the reply (an unknown finish reason, another model), kept with it
-    - `replied`: the model that an endpoint's reply names
+    - `origin`: what the cache keeps of an endpoint's reply: the model that it names, and the options that its request
+      had to adapt; None for a reply that is not to be cached
     """
 
     text: str | None
@@ -58,7 +59,7 @@ class Completion:
     tokens_out: int | None = None
     cost: float | None = None
     notes: Mapping[str, Any] | None = None
-    replied: str | None = None
+    origin: Mapping[str, Any] | None = None
 
 
 def nothing_said(kind: str, message: str, completion: Completion) -> Failure:

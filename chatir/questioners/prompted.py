@@ -97,7 +97,7 @@ def question_reply(completion: Completion) -> Reply:
     raw = completion.text
     if raw is not None:
         question = clean_question(raw)
-        if question is not None and completion.cut and not MARK.search(without_thoughts(raw)):
+        if question is not None and completion.cut and not MARK.search(without_thoughts(raw, "question")):
             question, failure = None, Failure("no_question", "the question was cut off: max_tokens is too small")
         elif question is None:
             failure = nothing_said("no_question", "the reply holds no question", completion)

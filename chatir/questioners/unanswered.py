@@ -139,9 +139,11 @@ class Unanswered:
 class UnansweredEndpoint(EndpointPlayer, Unanswered):
     """Lists through a chat endpoint, many dialogs at once."""
 
+    model: ChatEndpoint
+
     def __init__(self, model: ChatEndpoint, options: ListOptions, name: str) -> None:
         super().__init__(options, name)
-        self.model: ChatEndpoint = model
+        self.model = model
 
     async def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:
         """Ask the next question of each dialog."""

@@ -136,12 +136,15 @@ class RunFile:
         the same.
         """
         with self.transaction():
+            notes = []
             for row in replies:
                 insert = "INSERT INTO replies VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 number = self._db.execute(insert, reply_values(self._session, row)).lastrowid
                 if row.reply.notes:
-                    self._db.execute(NOTES)
-                    self._db.execute("INSERT INTO notes VALUES (?, ?)", (number, json.dumps(dict(row.reply.notes))))
+                    notes.append((number, json.dumps(dict(row.reply.notes))))
+            if notes:
+                self._db.execute(NOTES)
+                self._db.executemany("INSERT INTO notes VALUES (?, ?)", notes)
             if learnt is not None and learnt != self._learnt:
                 self._keep(learnt)
             self._db.executemany(

@@ -27,6 +27,8 @@ from chatir.simulate.replies import checked, raised
 
 WINDOW = 256
 """Dialogs in flight, at least: enough to keep batches full and commits few."""
+LAST = 2**40
+"""More than any position."""
 GRACE_SECONDS = 10.0
 """How long an interrupted run waits for replies that are under way, and perhaps paid for."""
 
@@ -270,10 +272,16 @@ class Loop:
             call=call_async if player.is_async else call,
             batch_size=player.batch_size,
             concurrency=player.concurrency,
-            # Few images in play, so that a player need not read them again: the first targets first.
-            order=(lambda play: play.position) if self._looks else (lambda play: 0),
+            order=self._order,
             close=player.close,
         )
+
+    def _order(self, play: Play) -> int:
+        """What goes first, the least of all: the first targets, so that few images are in play at once.
+
+        Dialogs that failed in an earlier session come last, since what fails them may stop the run.
+        """
+        return (play.position if self._looks else 0) + (LAST if play.failed else 0)
 
     def _shown(self, play: Play) -> Dialog:
         return play.shown(self._seed, said=self._players[play.stage].uses_said)

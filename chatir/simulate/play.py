@@ -22,7 +22,7 @@ class Play:
     position: in target order, from 0. stage: what it waits for. attempt: unusable replies to that; past `last_attempt`
     the dialog has failed. rounds: those that are complete; question: that of the round under way, None until it is
     asked; asked: all normalised questions. memories: what each player wants to be given back. reserved: US dollars that
-    the reply under way may cost. alone: whether it must not share a call.
+    the reply under way may cost. alone: whether it must not share a call. failed: whether an earlier session failed it.
     """
 
     position: int
@@ -36,6 +36,7 @@ class Play:
     memories: dict[Role, str] = field(default_factory=dict)
     reserved: float = 0.0
     alone: bool = False
+    failed: bool = False
 
     @classmethod
     def resumed(cls, position: int, target: Dialog, recorded: Recorded, first: Role, ask_again: int) -> Play:
@@ -52,6 +53,7 @@ class Play:
             questions.append(recorded.question)
         play.asked.update(map(normalised_question, questions))
         play.memories.update(recorded.memories)
+        play.failed = recorded.state == "failed"
         return play
 
     @property

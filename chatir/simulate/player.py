@@ -86,12 +86,20 @@ class Player:
     @property
     def adapted(self) -> dict[str, Any]:
         """Options that it had to change since the run began, by name."""
-        return plain_data(getattr(self.played, "adapted", {}), f"{self.name}: adapted")
+        return self._noted("adapted")
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What it notes for the record."""
-        return plain_data(getattr(self.played, "provenance", {}), f"{self.name}: provenance")
+        return self._noted("provenance")
+
+    def _noted(self, name: str) -> dict[str, Any]:
+        """An attribute that may change while it plays, and must not cost the replies that came: empty if it is bad."""
+        try:
+            value = getattr(self.played, name, {})
+            return plain_data(value, name) if isinstance(value, Mapping) else {}
+        except Exception:
+            return {}
 
     def adapt(self, changes: Mapping[str, Any]) -> None:
         """Change options as it had to in an earlier session of the run."""

@@ -125,6 +125,9 @@ def simulate(
         goes_on = error.goes_on if isinstance(error, StoppedRunError) else GOES_ON
         goes_on += ", without --fresh" if fresh else ""
         if isinstance(error, StoppedRunError):
+            if total == run.ended_well() + run.states().get("failed", 0) and run.ended_well():
+                _export(run, out)  # nothing but dialogs that failed is left
+                saved += f", and {out} is written"
             raise StoppedRunError(f"stopped: {error}: {saved}; {goes_on}") from None
         raise InterruptedRunError(f"interrupted: {saved}; {goes_on}") from None
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,14 @@ def test_every_prompt_works_without_a_system_role(prompt: Prompt, rounds: int, a
     ]
 
 
+@pytest.mark.parametrize("prompt", list(prompts()), ids=lambda prompt: prompt.name)
+def test_where_roles_must_alternate_the_user_speaks_first(prompt: Prompt) -> None:
+    for rounds in range(3):
+        merged = arranged(shown(prompt, rounds), ChatOptions(model="m", alternate=True))
+        roles = [message.role for message in merged if message.role != "system"]
+        assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
+
+
 class Particular:
     """A server that takes no request before it is as it wants it; counts its refusals."""
 
@@ -229,6 +238,41 @@ def test_the_query_goes_into_the_address_and_into_the_identity() -> None:
     identity = ChatEndpoint(ChatOptions(model="m", query="api-version=1"), Context()).identity  # type: ignore[arg-type]
     assert identity["query"] == {"api-version": "1"}
     assert "query" not in ChatEndpoint(ChatOptions(model="m"), Context()).identity
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"tokens_field": "messages"},
+        {"tokens_field": "a-b"},
+        {"tokens_field": "max_new", "extra": '{"max_new": 9}'},
+        {"extra": '{"api_key": "sk-1"}'},
+    ],
+    ids=str,
+)
+def test_options_that_would_break_a_request_or_record_a_secret_are_refused(option: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="questioner 'chatgpt'"):
+        build("questioners", "chatgpt", option)
+
+
+def test_a_reply_is_cached_with_the_options_of_its_own_request(tmp_path: Path) -> None:
+    """A slow request, sent with a temperature, comes back when another one has been refused for it."""
+
+    def script(asked: Any) -> Any:
+        if asked.number == 1:
+            time.sleep(0.3)  # the server is one thread: the request after this one is refused after it
+        return fault.unsupported("temperature") if asked.number == 2 else FINE
+
+    cache = ReplyCache(tmp_path / "replies.cache")
+    with ChatServer(script) as server:
+        options = ChatOptions(base_url=server.url, model="m")
+        endpoint = ChatEndpoint(options, Context(cache=cache))
+        complete(server, 3, endpoint)
+        assert endpoint.adapted == {"temperature": None}
+        fresh = ChatEndpoint(options, Context(cache=cache))
+        asyncio.run(fresh.complete([Request((*CHAT[:1], Message("user", "number 0")))]))
+        assert fresh.adapted == {}
+    cache.close()
 
 
 @pytest.mark.parametrize("query", ["api-key=1", "code=1", "subscription_token=1", "nothing", '{"a": [1]}', "[1]"])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import resource
+import gzip
+import json
 import subprocess
 import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import ChatServer, fault, in_order
+from chat_server import ChatServer, Fault, completion, fault, in_order
 from players import targets
 
 from chatir.errors import InputError
-from chatir.models.chat.connection import MOST_BYTES, Connection, proxy_for
+from chatir.models.chat.connection import Connection, headers_for, proxy_for
 from chatir.models.chat.endpoint import ChatEndpoint
 from chatir.models.chat.options import ChatOptions
 from chatir.models.chat.retry import RequestError
@@ -89,11 +92,27 @@ def test_a_server_that_wants_a_key_is_told_how_to_get_one() -> None:
 
 
 def test_azure_has_a_header_of_its_own() -> None:
-    azure = Connection("https://me.openai.azure.com/openai/v1", {}, KEY, 1)
-    other = Connection("https://elsewhere.example/v1", {}, KEY, 1)
-    assert azure._client.headers["api-key"] == KEY
-    assert "authorization" not in azure._client.headers
-    assert other._client.headers["authorization"] == f"Bearer {KEY}"
+    azure, other = (headers_for(url, KEY) for url in ("https://me.openai.azure.com/openai/v1", ELSEWHERE))
+    assert azure["api-key"] == KEY
+    assert "authorization" not in azure
+    assert other["authorization"] == f"Bearer {KEY}"
+    assert KEY not in headers_for(ELSEWHERE, None).values()
+
+
+def test_a_key_that_changed_between_two_runs_is_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ChatServer(in_order(FINE)) as server:
+        endpoint = ChatEndpoint(ChatOptions(model="m", base_url=server.url, key_env="SOME_KEY"), Context())
+
+        async def play() -> None:
+            await endpoint.complete([Request((Message("user", "a cat"),))])
+            await endpoint.close()
+
+        for key in ("sk-first-key", "sk-second-key"):
+            monkeypatch.setenv("SOME_KEY", key)
+            endpoint.ready()
+            endpoint.ready()
+            asyncio.run(play())
+            assert server.requests[-1].key == key
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -115,12 +134,45 @@ def test_a_redirect_is_refused_and_its_target_named(status: int, proved: bool) -
         assert not target.requests
 
 
-def test_a_small_reply_that_unpacks_to_a_gibibyte_takes_no_more_memory_than_a_reply_may_have() -> None:
-    with ChatServer(in_order(fault.bomb(2**30), FINE)) as server:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        assert ask(server.url, timeout=30).text == FINE
-        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-    assert grown < 8 * MOST_BYTES, "with the server, which makes the reply in this process"
+CLIENT = """
+import asyncio, resource, sys
+from chatir.models.chat.connection import Connection
+
+async def post():
+    connection = Connection(sys.argv[1], {}, None, 30)
+    try:
+        await connection.post({})
+    finally:
+        await connection.close()
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    asyncio.run(post())
+except Exception as error:
+    print(error, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, sep="|")
+"""
+
+
+def test_a_small_reply_that_unpacks_to_many_takes_no_more_memory_than_a_reply_may_have() -> None:
+    with ChatServer(in_order(fault.bomb(2**28))) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", CLIENT, server.url], capture_output=True, text=True, check=True, timeout=60
+        )
+    told, grown = done.stdout.split("|")
+    assert told == "the reply is longer than 8 MiB"
+    assert int(grown) < 2**26, "the reply would take four times that"
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+def test_a_compressed_reply_is_unpacked(pack: Callable[[bytes], bytes]) -> None:
+    name = "gzip" if pack is gzip.compress else "deflate"
+    packed = Fault(
+        name,
+        lambda request: pack(json.dumps(completion(request, FINE)).encode()),
+        headers=lambda request: {"content-encoding": name},
+    )
+    with ChatServer(in_order(packed)) as server:
+        assert ask(server.url).text == FINE
 
 
 @pytest.mark.parametrize(
@@ -198,6 +250,11 @@ def test_a_client_that_cannot_be_built_is_wrong_use_and_its_variable_named(
     monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=told):
         ChatEndpoint(ChatOptions(model="m", base_url=ELSEWHERE), Context()).ready()
+
+
+def test_a_host_that_no_name_can_have_is_wrong_use() -> None:
+    with pytest.raises(InputError, match="base_url: 'http://exa\u2603mple/v1'"):
+        ChatEndpoint(ChatOptions(model="m", base_url="http://exa\u2603mple/v1"), Context()).ready()
 
 
 def test_the_command_ends_in_one_line_before_any_dialog(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,17 @@ from players import Answering, query, targets
 
 from chatir import Round
 from chatir.cli import run
+from chatir.dialog import Failure
 from chatir.errors import InputError, StoppedRunError
+from chatir.models.chat.connection import Connection
 from chatir.models.chat.endpoint import ChatEndpoint
 from chatir.models.chat.options import ChatOptions
-from chatir.models.chat.retry import ATTEMPTS, SAME
-from chatir.models.chat.stopping import FRUITLESS
+from chatir.models.chat.retry import ATTEMPTS, SAME, RequestError
+from chatir.models.chat.stopping import MOST_USELESS
 from chatir.models.completion import Completion, Request
 from chatir.plugins import Context, build
 from chatir.prompts import Message
-from chatir.simulate import simulate, write_dialogs
+from chatir.simulate import read_dialogs, simulate, write_dialogs
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 
@@ -66,7 +69,7 @@ def test_a_server_that_always_replies_empty_stops_the_run_after_eight_requests(
             "nearest-human",
         ]
         assert run(["simulate", *command, "--targets", "targets.json", "--out", "x.json"]) == 3
-        assert len(server.requests) == FRUITLESS
+        assert len(server.requests) == MOST_USELESS
     told = capsys.readouterr().err.splitlines()[-1]
     assert "8 replies in a row were of no use" in told
     assert "the same command goes on" in told
@@ -81,7 +84,7 @@ def test_replies_that_hold_thoughts_only_stop_the_run_too(finish: str, tmp_path:
         questioner = build("questioners", "chatgpt", {"base_url": server.url, "model": "m"})
         with pytest.raises(StoppedRunError, match="thoughts only: turn thinking off"):
             simulate(targets(30), questioner, Answering(), out=tmp_path / "x.json")
-        assert len(server.requests) == FRUITLESS
+        assert len(server.requests) == MOST_USELESS
     kinds = query(tmp_path / "x.run", "SELECT DISTINCT kind, raw FROM replies")
     assert kinds == [("no_question" if finish == "stop" else "cut_off", "<think>What was asked? Nothing")]
 
@@ -121,18 +124,28 @@ def test_access_that_stays_denied_stops_the_run() -> None:
     with ChatServer(in_order(FINE, fault.block_page())) as server:
         with pytest.raises(StoppedRunError, match="Access denied"):
             one_by_one(server, 30)
-        assert len(server.requests) == 1 + FRUITLESS
+        assert len(server.requests) == 1 + MOST_USELESS
 
 
+HALF = {"prompt_tokens": None, "completion_tokens": 0}
 PRICES = {"price_in": 1e6, "price_out": 1e6}
 """A dollar a token."""
-LOST = [fault.reset(), fault.reset_mid_body(), fault.truncated_json(), fault.status(500), fault.html(502), fault.hang()]
+LOST = [
+    fault.reset(),
+    fault.reset_mid_body(),
+    fault.truncated_json(),
+    fault.status(500),
+    fault.html(502),
+    fault.hang(),
+    replace(fault.content(""), name="empty, no usage", body=lambda asked: completion(asked, "") | {"usage": None}),
+    replace(fault.content(""), name="half a usage", body=lambda asked: completion(asked, "") | {"usage": HALF}),
+]
 
 
 @pytest.mark.parametrize("lost", LOST, ids=lambda lost: lost.name)
 def test_a_lost_attempt_counts_with_its_upper_bound(lost: Fault) -> None:
     with ChatServer(in_order(lost, lost, FINE)) as server:
-        (plain,) = one_by_one(server, 1, **PRICES, timeout=0.3)
+        (plain,) = one_by_one(server, 1, **PRICES, timeout=1 if lost.name == "hang" else 10)
     most = len("number 0") + 8 + 64
     told = 2 + 3  # words, which the server counts as tokens
     assert plain.text == FINE
@@ -144,6 +157,75 @@ def test_an_attempt_that_the_server_did_not_take_costs_nothing(refused: Fault) -
     with ChatServer(in_order(refused, FINE)) as server:
         (reply,) = one_by_one(server, 1, **PRICES)
     assert reply.cost == 5
+
+
+def test_a_request_that_is_refused_at_once_costs_nothing_and_a_withheld_reply_what_it_tells() -> None:
+    refusals = {"number 1": fault.content_policy(), "number 2": fault.finish("SAFETY", "a man")}
+    with ChatServer(lambda asked: refusals.get(asked.texts()[-1], FINE)) as server:
+        replies = one_by_one(server, 3, **PRICES)
+    assert [(one.failure and one.failure.kind, one.cost) for one in replies] == [
+        (None, 5),
+        ("refused", 0),
+        ("refused", 4),
+    ]
+
+
+def test_a_connection_that_never_comes_about_costs_nothing() -> None:
+    """A server that lets nobody in: its queue is full, and the client waits in vain."""
+    with closing(socket.socket()) as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        connection = Connection(f"http://127.0.0.1:{port}/v1", {}, None, 0.5)
+        with pytest.raises(RequestError, match="no reply in time") as late:
+            asyncio.run(connection.post({}))
+        for one in waiting:
+            one.close()
+    assert (late.value.kind, late.value.lost) == ("timeout", False)
+
+
+def test_a_server_that_goes_away_after_a_success_is_waited_for() -> None:
+    endpoint = None
+    with ChatServer(in_order(FINE)) as server:
+        endpoint = ChatEndpoint(ChatOptions(base_url=server.url, model="m", **PRICES), Context())
+
+        async def play() -> list[Completion]:
+            first = await endpoint.complete([request("a")])
+            await asyncio.to_thread(server.__exit__, None, None, None)
+            second = await endpoint.complete([request("b")])
+            await endpoint.close()
+            return first + second
+
+        fine, gone = asyncio.run(play())
+    assert (fine.text, gone.text) == (FINE, None)
+    assert str(gone.failure) == str(
+        Failure("connection", f"the connection failed: connection refused ({ATTEMPTS} attempts)")
+    )
+    assert gone.cost == 0
+
+
+def test_a_run_with_dialogs_of_no_use_is_played_to_its_end_and_written(tmp_path: Path) -> None:
+    """Six of nine targets always get an empty reply: the others are played, and the file holds them."""
+    good = ("of 2 things", "of 5 things", "of 8 things")
+    with ChatServer(lambda asked: FINE if asked.texts()[-1].endswith(good) else fault.content("")) as server:
+        for _ in range(3):
+            questioner = build("questioners", "chatgpt", {"base_url": server.url, "model": "m", "prompt": "zero-shot"})
+            with suppress(StoppedRunError):
+                simulate(targets(9), questioner, Answering(), out=tmp_path / "x.json", rounds=1)
+    assert [dialog.image[-5] for dialog in read_dialogs(tmp_path / "x.json")] == ["2", "5", "8"]
+    kinds = query(tmp_path / "x.run", "SELECT DISTINCT kind FROM replies WHERE kind IS NOT NULL AND kind != 'stopped'")
+    assert kinds == [("empty_reply",)]
+
+
+def test_requests_that_are_wrong_one_after_the_other_stop_the_run() -> None:
+    with ChatServer(in_order(FINE, fault.status(400, message="odd"))) as server:
+        with pytest.raises(StoppedRunError, match="400: odd"):
+            one_by_one(server, 30)
+        assert len(server.requests) == 1 + MOST_USELESS
 
 
 def test_a_server_that_is_not_there_costs_nothing() -> None:

@@ -220,6 +220,9 @@ def test_a_cost_limit_is_not_passed_with_a_real_player(tmp_path: Path, monkeypat
         ("What color is the", True, None, "no_question"),
         ("what color is it", False, "what color is it?", None),
         ("I am sorry.", False, None, "no_question"),
+        ("<question>Is it red?</question>\n<answer>yes", True, "Is it red?", None),
+        ("Reasoning: x\nQuestion: is it red?\nAnswer: yes it", True, "is it red?", None),
+        ("<think>Is it red? No", True, None, "cut_off"),
         ("what is it\uff1f Then I", True, "what is it?", None),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chatir.simulate.lane import Lane, Work
+from chatir.simulate.play import Play
 
 
 def taken(order: Callable[[int], int] | None, first: list[int], later: list[int]) -> list[list[int]]:
@@ -79,7 +80,7 @@ def test_where_a_player_sees_images_the_first_targets_go_first(sees: bool, tmp_p
         patch.setattr(Lane, "__init__", watched)
         simulate([Dialog("a.png", "a")], Asks(), Sees(), out=tmp_path / "x.json", rounds=1, images=tmp_path)
 
-    class At:
-        position = 7
-
-    assert (lanes["Asks"].order(At()), lanes["Sees"].order(At())) == ((7, 7) if sees else (0, 0))
+    play, late = (Play(7, Dialog("a.png", "a"), "question", 0, failed=failed) for failed in (False, True))
+    for order in (lanes["Asks"].order, lanes["Sees"].order):
+        assert order(play) == (7 if sees else 0)
+        assert order(late) > 10**9, "what failed before comes last"

@@ -90,6 +90,13 @@ def test_notes_that_are_no_plain_data_are_kept_as_text(tmp_path: Path) -> None:
     assert query(tmp_path / "x.run", "SELECT notes FROM notes") == [(json.dumps({"notes": "{'seen': {1, 2}}"}),)]
 
 
+@pytest.mark.parametrize("bad", [{"latency": float("nan")}, [1], print], ids=["nan", "list", "method"])
+def test_what_a_player_notes_wrongly_costs_no_reply(tmp_path: Path, bad: object) -> None:
+    asking = Asking(lambda dialog: Reply("is it?"))
+    asking.provenance = asking.adapted = bad  # type: ignore[attr-defined]
+    assert simulate(targets(2), asking, Answering(), out=tmp_path / "x.json", rounds=2).dialogs == 2
+
+
 class Refusing(Answering):
     def answer(self, dialogs: Sequence[Dialog], questions: Sequence[str]) -> list[Reply]:
         return [Reply("I'm sorry, but I am not able to view images." if len(d.rounds) == 1 else "yes") for d in dialogs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import json
@@ -108,38 +109,48 @@ def is_loopback(host: str) -> bool:
 class Connection:
     """Posts chat requests to one URL. Redirects are refused, and no reply is read beyond `MOST_BYTES`.
 
-    key: sent in the header that the host wants, None for none. timeout: seconds for each read or write. Raises
-    InputError where no client can be built: a proxy of an unknown kind, a file of certificates that is not there.
+    key: sent in the header that the host wants, None for none. timeout: seconds for a request and its reply together.
+    Raises InputError where no client can be built: an unknown kind of proxy, a file of certificates that is missing.
     """
 
     def __init__(self, url: str, query: Mapping[str, str], key: str | None, timeout: float) -> None:
-        self._url = f"{url}/chat/completions"
-        self._query = dict(query)
+        import httpx2
+
+        try:
+            self._url = httpx2.URL(f"{url}/chat/completions", params=dict(query) or None)
+        except httpx2.InvalidURL as error:
+            raise InputError(f"base_url: {url!r}: {brief(str(error))}") from None
         self._proxy = proxy_for(url)
         self._through = f" through the proxy {self._proxy}" if self._proxy else ""
-        headers = {"accept": "application/json", "accept-encoding": "gzip, deflate", "content-type": "application/json"}
-        headers["user-agent"] = f"chatir/{__version__}"
-        if key is not None:
-            azure = (urlsplit(url).hostname or "").endswith(_AZURE)
-            headers |= {"api-key": key} if azure else {"authorization": f"Bearer {key}"}
-        self._client = _client(headers, self._proxy, timeout)
+        self._timeout = timeout
+        self._client = _client(headers_for(url, key), self._proxy)
 
     async def post(self, body: Mapping[str, Any]) -> bytes:
         """Send a request and return the body of its reply. Raises RequestError for whatever else comes back."""
         import httpx2
 
+        sent = False
+
+        async def trace(event: str, info: object) -> None:
+            nonlocal sent
+            sent = sent or event.startswith("http11.send_request_body")
+
         try:
-            content = json.dumps(body).encode()
-            async with self._client.stream("POST", self._url, params=self._query or None, content=content) as response:
+            # Bounded as a whole: the client's own time-outs do not see a reply that drips.
+            async with (
+                asyncio.timeout(self._timeout),
+                self._client.stream(
+                    "POST", self._url, content=json.dumps(body).encode(), extensions={"trace": trace}
+                ) as response,
+            ):
                 good = response.is_success
                 read = await _read(response, MOST_BYTES if good else _MOST_OF_AN_ERROR, whole=good)
-        except httpx2.TimeoutException as error:
-            sent = not isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout)
+        except TimeoutError:
             raise RequestError("timeout", f"no reply in time{self._through}", lost=sent) from None
         except httpx2.TransportError as error:
-            raise self._broken(error, sent=not isinstance(error, httpx2.ConnectError | httpx2.ProxyError)) from None
+            raise self._broken(error, sent=sent) from None
         if not good:
-            raise status_error(response.status_code, response.headers, read, self._url)
+            raise status_error(response.status_code, response.headers, read, str(self._url.copy_with(query=None)))
         return read
 
     async def close(self) -> None:
@@ -159,7 +170,17 @@ class Connection:
         return RequestError(kind, f"the connection failed{self._through}: {brief(told)}", lost=sent)
 
 
-def _client(headers: Mapping[str, str], proxy: Proxy | None, timeout: float) -> AsyncClient:
+def headers_for(url: str, key: str | None) -> dict[str, str]:
+    """The headers of each request to a base URL, with the key as its host wants it."""
+    headers = {"accept": "application/json", "accept-encoding": "gzip", "content-type": "application/json"}
+    headers["user-agent"] = f"chatir/{__version__}"
+    if key is None:
+        return headers
+    azure = (urlsplit(url).hostname or "").endswith(_AZURE)
+    return headers | ({"api-key": key} if azure else {"authorization": f"Bearer {key}"})
+
+
+def _client(headers: Mapping[str, str], proxy: Proxy | None) -> AsyncClient:
     import httpx2
 
     try:
@@ -170,6 +191,8 @@ def _client(headers: Mapping[str, str], proxy: Proxy | None, timeout: float) -> 
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     address = None if proxy is None else proxy.address
     try:
+        # The proxy is chosen by `proxy_for`, and `Connection.post` bounds the time.
+        timeout = httpx2.Timeout(None)
         return httpx2.AsyncClient(
             headers=headers, verify=context, proxy=address, trust_env=False, timeout=timeout, limits=limits
         )

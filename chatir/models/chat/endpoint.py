@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from chatir.dialog import Failure
 from chatir.errors import ChatirError, InputError
@@ -20,11 +20,10 @@ from chatir.models.chat.options import ChatOptions
 from chatir.models.chat.pace import Pace
 from chatir.models.chat.prices import Prices
 from chatir.models.chat.replies import ChatReply, Spoken, Usage, parsed_reply, spoken
-from chatir.models.chat.retry import ATTEMPTS, RETRIED, RequestError, ceiling, with_retries
-from chatir.models.chat.stopping import SILENT, Stopping
+from chatir.models.chat.retry import ATTEMPTS, USELESS, RequestError, ceiling, with_retries
+from chatir.models.chat.stopping import Stopping
 from chatir.models.completion import Completion, Request, total
 from chatir.plugins import Context
-from chatir.prompts.cleaning.thoughts import without_thoughts
 
 OPENAI_KEY = "OPENAI_API_KEY"
 QUIET_SECONDS = 30.0
@@ -33,12 +32,24 @@ _RULES = 2
 """Version of the rules by which a reply counts as one. Cached replies of another version are not used."""
 
 
+class _Asking(NamedTuple):
+    """How requests are sent now: the options, and what of them differs from those given, by name."""
+
+    options: ChatOptions
+    adapted: Mapping[str, Any]
+
+
 @dataclass
 class _Spent:
-    """What the attempts at one request took: the usages that replies told, and how many attempts were sent and lost."""
+    """What the attempts at one request took.
+
+    usages: those that replies told. lost: attempts without a whole usage that may have been charged. untold: whether
+    the reply that counts does not tell its usage.
+    """
 
     usages: list[Usage] = field(default_factory=list)
     lost: int = 0
+    untold: bool = False
 
 
 class ChatEndpoint:
@@ -53,10 +64,9 @@ class ChatEndpoint:
     chats = True
 
     def __init__(self, options: ChatOptions, context: Context) -> None:
-        self._given = options
         self._options = options
-        self._adapted: dict[str, Any] = {}
-        self._oddities = Oddities(options.model, self._tell)
+        self._asking = _Asking(options, {})
+        self._oddities = Oddities(options.model, self._note)
         self._progress = context.progress
         self._cache = context.cache
         self.concurrency = options.concurrency
@@ -73,17 +83,24 @@ class ChatEndpoint:
     @property
     def identity(self) -> dict[str, Any]:
         """What determines a completion, as far as an endpoint lets it; with what a server's refusals have changed."""
-        return {"base_url": self._address.url, **self._options.identity}
+        return {"base_url": self._address.url, **self._asking.options.identity}
 
     @property
     def adapted(self) -> dict[str, Any]:
         """Options that differ from those given because the server refused those, by name."""
-        return self._adapted
+        return dict(self._asking.adapted)
 
-    def adapt(self, changes: Mapping[str, Any]) -> None:
-        """Change options as an earlier session of the run, or the request of a cached reply, had to."""
-        self._adapted = {**self._adapted, **changes}
-        self._options = self._given.model_copy(update=self._adapted)
+    def adapt(self, changes: Mapping[str, Any], why: str = "as before") -> None:
+        """Change options, as a refusal asks, or as an earlier session of the run or a cached reply had to.
+
+        why: for the line that reports the change.
+        """
+        adapted = {**self._asking.adapted, **changes}
+        if adapted == self._asking.adapted:
+            return
+        self._asking = _Asking(self._options.model_copy(update=adapted), adapted)
+        shown = " ".join(f"{name}={'none' if value is None else str(value).lower()}" for name, value in changes.items())
+        self._note(f"{why}; going on with {shown}")
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -95,14 +112,14 @@ class ChatEndpoint:
 
         Raises InputError where a key is missing, or no client can be built.
         """
-        self._adapted, self._options = {}, self._given
-        self._oddities = Oddities(self._given.model, self._tell)
-        self._connect()
+        self._asking = _Asking(self._options, {})
+        self._oddities = Oddities(self._options.model, self._note)
+        if not self._begun:
+            self._connection = self._connected()
 
-    def _connect(self) -> None:
-        if self._connection is None:
-            options = self._options
-            self._connection = Connection(self._address.url, options.query, self.key(), options.timeout)
+    def _connected(self) -> Connection:
+        options = self._options
+        return Connection(self._address.url, options.query, self.key(), options.timeout)
 
     def key(self) -> str | None:
         """The key to send, None for none. Raises InputError where OpenAI or the option `key_env` wants a missing one.
@@ -112,7 +129,7 @@ class ChatEndpoint:
         if self._sends_no_key:
             if os.environ.get(OPENAI_KEY) and not self._warned:
                 self._warned = True
-                self._tell(f"{OPENAI_KEY} is sent to OpenAI only; key_env=NAME sends a key to this server")
+                self._note(f"{OPENAI_KEY} is sent to OpenAI only; key_env=NAME sends a key to this server")
             return None
         variable = self._options.key_env or OPENAI_KEY
         if (key := key_of(variable)) is None:
@@ -153,20 +170,18 @@ class ChatEndpoint:
 
     async def _completed(self, request: Request) -> Completion:
         # The request's own seed counts even where another is sent, or none: replicates must not share replies.
-        key: dict[str, Any] = {"backend": "chat", "model": self._given.model, "base_url": self._address.url}
+        options = self._options
+        key: dict[str, Any] = {"backend": "chat", "model": options.model, "base_url": self._address.url}
         # By the options as given, so that a run finds the replies of another one that will have to adapt them, too.
-        key["request"] = self._body(request, self._given, keyed=True)
-        key |= {"seed": request.seed, "rules": _RULES} | ({"query": self._given.query} if self._given.query else {})
+        key["request"] = self._body(request, options, keyed=True)
+        key |= {"seed": request.seed, "rules": _RULES} | ({"query": options.query} if options.query else {})
         if self._cache is not None and (known := await asyncio.to_thread(self._cache.get, key)) is not None:
-            if changes := known.pop("adapted"):
-                self.adapt(changes)
-            self._oddities.note_model(known["replied"])
-            return Completion(**known, cost=0.0)
+            origin = known["origin"]
+            self.adapt(origin["adapted"])
+            return Completion(**known, cost=0.0, notes=self._oddities.notes(origin["model"], None))
         completion = await self._asked(request)
-        usable = completion.notes is None and without_thoughts(completion.text or "")
-        if self._cache is not None and usable:
-            names = ("text", "cut", "tokens_in", "tokens_out", "replied")
-            kept = {name: getattr(completion, name) for name in names} | {"adapted": self._adapted}
+        if self._cache is not None and completion.origin is not None:
+            kept = {name: getattr(completion, name) for name in ("text", "cut", "tokens_in", "tokens_out", "origin")}
             try:
                 await asyncio.to_thread(self._cache.put, key, kept)
             except InputError as error:  # the reply is paid for, and must not be lost with the cache
@@ -188,7 +203,7 @@ class ChatEndpoint:
 
     def _begin(self) -> None:
         """Make what belongs to one event loop."""
-        self._connect()
+        self._connection = self._connection or self._connected()
         about_key = f"the key in {self._options.key_env or OPENAI_KEY} was rejected"
         if self._sends_no_key:
             about_key = "the server wants a key: put it into the environment, and name its variable with key_env=NAME"
@@ -206,13 +221,18 @@ class ChatEndpoint:
         if self._stop is not None:
             raise self._stop
         spent = _Spent()
-        attempts = with_retries(lambda: self._attempt(request, spent), self._options.timeout, self._tell_trouble)
+        attempts = with_retries(
+            lambda: self._attempt(request, spent),
+            self._options.timeout,
+            self._note_retry,
+            lambda: self._stop is not None,
+        )
         task = asyncio.create_task(attempts)
         self._waiting.add(task)
         failure: Failure | None = None
         try:
-            reply, said = await task
-            return self._completion(request, spent, reply, said)
+            reply, said, adapted = await task
+            return self._completed_by(request, spent, reply, said, adapted)
         except asyncio.CancelledError:
             if self._stop is None:
                 task.cancel()
@@ -222,10 +242,10 @@ class ChatEndpoint:
             failure = Failure(error.kind, error.message)
         finally:
             self._waiting.discard(task)
-        completion = self._completion(request, spent, failure=failure or Failure("stopped", str(self._stop)))
-        if self._stop is not None and not spent.usages and not completion.cost:
+        took = self._took(request, spent)
+        if self._stop is not None and not spent.usages and not took["cost"]:
             raise self._stop from None
-        return completion  # some attempt was paid for, or only this request failed
+        return Completion(None, failure or Failure("stopped", str(self._stop)), **took)  # some attempt was paid for
 
     def _halt(self, error: ChatirError | None) -> None:
         """Stop the run, if that is due: what waits for a turn or another attempt ends; what was sent may come back."""
@@ -234,47 +254,40 @@ class ChatEndpoint:
             for task in self._waiting:
                 task.cancel()
 
-    def _completion(
-        self,
-        request: Request,
-        spent: _Spent,
-        reply: ChatReply | None = None,
-        said: Spoken | None = None,
-        *,
-        failure: Failure | None = None,
+    def _completed_by(
+        self, request: Request, spent: _Spent, reply: ChatReply, said: Spoken, adapted: Mapping[str, Any]
     ) -> Completion:
-        """With the tokens and the cost of all attempts, also of those whose reply was of no use, or lost."""
+        """A reply as a completion. adapted: the options of its request that are not those given."""
+        notes = self._oddities.notes(reply.model, said.unknown_ending)
+        good = said.silent is None and said.unknown_ending is None
+        origin = {"model": reply.model and hidden(reply.model), "adapted": dict(adapted)} if good else None
+        took = self._took(request, spent)
+        return Completion(hidden(said.text), cut=said.cut, notes=notes, origin=origin, **took)
+
+    def _took(self, request: Request, spent: _Spent) -> dict[str, Any]:
+        """Tokens and cost of all attempts, also of those whose reply was of no use, or lost."""
         tokens_in, tokens_out = (
             None if (known := total(getattr(usage, name) for usage in spent.usages)) is None else int(known)
             for name in ("prompt_tokens", "completion_tokens")
         )
-        cost, most = self.cost(tokens_in, tokens_out), self._prices.at_most(request)
-        if spent.lost and most is not None and (cost is not None or not spent.usages):
-            cost = (cost or 0.0) + spent.lost * most
-        if reply is None or said is None:
-            return Completion(None, failure, tokens_in=tokens_in, tokens_out=tokens_out, cost=cost)
-        return Completion(
-            hidden(said.text),
-            cut=said.cut,
-            tokens_in=tokens_in,
-            tokens_out=tokens_out,
-            cost=cost,
-            notes=self._oddities.notes(reply.model, said.unknown_ending),
-            replied=reply.model and hidden(reply.model),
-        )
+        whole = [(usage.prompt_tokens, usage.completion_tokens) for usage in spent.usages if usage.complete]
+        costs = [self.cost(*counts) for counts in whole] + [self._prices.at_most(request)] * spent.lost
+        # What a server refuses at once costs nothing.
+        known = not spent.untold and self._prices.at_most(request) is not None
+        return {"tokens_in": tokens_in, "tokens_out": tokens_out, "cost": total([0.0, *costs]) if known else None}
 
-    async def _attempt(self, request: Request, spent: _Spent) -> tuple[ChatReply, Spoken]:
+    async def _attempt(self, request: Request, spent: _Spent) -> tuple[ChatReply, Spoken, Mapping[str, Any]]:
         """One turn in the queue; a request that is refused for its parameters is sent again at once, without them."""
         task = asyncio.current_task()
         assert task is not None
         async with self._pace as began:
             self._waiting.discard(task)
             while True:
-                options = self._options
+                asking = self._asking
                 try:
-                    reply, said = await self._posted(request, options, spent)
+                    reply, said = await self._posted(request, asking.options, spent)
                 except RequestError as error:
-                    if self._adapts(error, request, options):
+                    if self._adapts(error, request, asking.options):
                         continue
                     spent.lost += error.lost
                     if error.kind == "rate_limit":
@@ -283,66 +296,55 @@ class ChatEndpoint:
                     self._waiting.add(task)
                     raise shown from None
                 self._pace.grow()
-                return reply, said
+                return reply, said, asking.adapted
 
     async def _posted(self, request: Request, options: ChatOptions, spent: _Spent) -> tuple[ChatReply, Spoken]:
         """Send a request once. Raises RequestError where nothing of use comes back."""
         assert self._connection is not None
-        try:
-            async with asyncio.timeout(self._options.timeout):
-                content = await self._connection.post(self._body(request, options))
-        except TimeoutError:
-            raise RequestError("timeout", "no reply in time", lost=True) from None
-        reply = parsed_reply(content)
+        reply = parsed_reply(await self._connection.post(self._body(request, options)))
+        told = reply.usage is not None and reply.usage.complete
         if reply.usage is not None:
             spent.usages.append(reply.usage)
         try:
             said = spoken(reply)
         except RequestError as error:
-            error.lost = error.lost and reply.usage is None
+            error.lost = not told
             raise
+        spent.untold = not told
         if said.silent is None:
             self._stopping.succeeded()
         else:
-            self._halt(self._stopping.fruitless(said.silent))
+            self._halt(self._stopping.useless(said.silent))
         return reply, said
 
     def _adapts(self, error: RequestError, request: Request, options: ChatOptions) -> bool:
-        """Whether the request differs now from the one that was refused, by what this or another refusal has taught."""
+        """Whether a refusal names options that can be changed, as they are from now on. options: those refused."""
         if error.kind not in ("bad_request", "server_error") or not error.said:
             return False
-        if options is not self._options and self._body(request, options) != self._body(request, self._options):
-            return True
         changes = lesson(error.said, request, options, official=self._address.official)
-        if not changes:
-            return False
-        self.adapt(changes)
-        shown = " ".join(f"{name}={'none' if value is None else str(value).lower()}" for name, value in changes.items())
-        self._tell(f"{hidden(error.message)}; going on with {shown}")
-        return True
+        self.adapt(changes, hidden(error.message))
+        return bool(changes)
 
     def _counted(self, error: RequestError, seconds: float) -> RequestError:
         """The error of an attempt without keys in its words, of the kind that decides whether there is another one."""
         kind, message = error.kind, hidden(error.message)
-        if kind in SILENT:
-            self._halt(self._stopping.fruitless(message))
+        if kind in USELESS:
+            self._halt(self._stopping.useless(message))
         if kind == "unreachable" and self._stopping.proved:
             kind = "connection"  # a server that was there may come back
-        if self._stop is not None and kind in RETRIED | SILENT:
-            kind, message = "stopped", str(self._stop)
         return RequestError(kind, message, error.after, seconds, lost=error.lost, said=hidden(error.said))
 
     def _slow_down(self, began: float, after: float | None) -> None:
         """Too many requests: fewer at once, and none for the time that the server asks for, unless that is too long."""
         bearable = after if (after or 0) <= ceiling(self._options.timeout) else None
         if self._pace.shrink(began, bearable):
-            self._tell(f"too many requests; {self._pace.limit} at once until it recovers", seldom=True)
+            self._note(f"too many requests; {self._pace.limit} at once until it recovers", seldom=True)
 
-    def _tell_trouble(self, error: RequestError, attempts: int) -> None:
-        """Tell why a request is not answered yet: each time of the first ones, seldom of later ones."""
-        self._tell(f"{error.message}; trying again ({attempts} of {ATTEMPTS} attempts)", seldom=self._stopping.proved)
+    def _note_retry(self, error: RequestError, attempts: int) -> None:
+        """Report why a request is not answered yet: each time of the first ones, seldom of later ones."""
+        self._note(f"{error.message}; trying again ({attempts} of {ATTEMPTS} attempts)", seldom=self._stopping.proved)
 
-    def _tell(self, line: str, *, seldom: bool = False) -> None:
+    def _note(self, line: str, *, seldom: bool = False) -> None:
         now = time.monotonic()
         if seldom and now < self._quiet_until:
             return

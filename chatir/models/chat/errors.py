@@ -17,7 +17,19 @@ from chatir.models.chat.retry import RequestError
 QUOTA = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "access_terminated", "credits_exhausted"}
 )
-KEYS = frozenset({"invalid_api_key", "invalid_authentication", "account_deactivated", "unauthenticated"})
+KEYS = frozenset(
+    {"invalid_api_key", "api_key_invalid", "invalid_authentication", "account_deactivated", "unauthenticated"}
+)
+_NO_CREDIT = re.compile(
+    r"credit balance|(?:insufficient|not enough|no|out of|run out of) (?:\w+ )?(?:credits?|balance|funds)\b"
+    r"|payment required|arrears|overdue",
+    re.IGNORECASE,
+)
+"""How servers say that the account has no money left, where they have no code for it."""
+_KEY_NOT_VALID = re.compile(
+    r"api[ _-]?key (?:is )?(?:not valid|invalid|expired|not found)|(?:invalid|incorrect|wrong|expired) api[ _-]?key",
+    re.IGNORECASE,
+)
 REFUSAL = re.compile(
     r"safety|recitation|(?<!ip_)block(?!chain|ed_(?:ip|country|region|user|account))|prohibit|spii|filter|refusal"
     r"|sensitive|moderat|toxic|policy|guardrail|violat|inspect|censor|armor|harm(?!on)|flagged|copyright|inappropriate"
@@ -102,7 +114,7 @@ def error_inside(error: Any) -> RequestError:
     status = next((int(code) for code in complaint.codes if re.fullmatch(r"[45]\d\d", code)), 500)
     message = f"{status}: {brief(complaint.words)}"
     if _NO_ENDPOINT.search(complaint.words):
-        return RequestError("unknown_endpoint", brief(complaint.words), said=complaint.whole)
+        return RequestError("unknown_model", brief(complaint.words), said=complaint.whole)
     kind = kind_of(status, complaint)
     return RequestError(kind, message, lost=kind == "server_error", said=complaint.whole)
 
@@ -110,11 +122,11 @@ def error_inside(error: Any) -> RequestError:
 def kind_of(status: int, complaint: Complaint) -> str:
     """The kind of an error, by its HTTP status, its codes and its words."""
     words, codes = complaint.words, complaint.codes
-    if status == 402 or codes & QUOTA:
+    if status == 402 or codes & QUOTA or (status in (400, 403, 429) and _NO_CREDIT.search(words)):
         return "quota"
     if any(map(REFUSAL.search, codes)) or (status in (400, 403, 422) and _REFUSED_TEXT.search(words)):
         return "refused"
-    if codes & KEYS or status == 401:
+    if codes & KEYS or status == 401 or (status in (400, 403) and _KEY_NOT_VALID.search(words)):
         return "rejected_key"
     if "model_not_found" in codes:
         return "unknown_model"

@@ -15,12 +15,12 @@ MOST = 20
 class Oddities:
     """Records which models an endpoint's replies name and how they end, and reports each oddity once.
 
-    asked: the model that is asked for. tell: called with a line for the user.
+    asked: the model that is asked for. note: called with a line for the user.
     """
 
-    def __init__(self, asked: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, asked: str, note: Callable[[str], None]) -> None:
         self._asked = asked
-        self._tell = tell
+        self._note = note
         self._models: list[str] = []
         self._endings: list[str] = []
 
@@ -37,7 +37,7 @@ class Oddities:
             notes["finish_reason"] = ending = hidden(unknown_ending)
             if ending not in self._endings and len(self._endings) < MOST:
                 self._endings.append(ending)
-                self._tell(f"unknown finish reason {ending!r}: such replies are used, and not cached")
+                self._note(f"unknown finish reason {ending!r}: its text is used, and not cached")
         if (other := self.note_model(model)) is not None:
             notes["model"] = other
         return notes or None
@@ -53,7 +53,7 @@ class Oddities:
         if same_model(self._asked, replied):
             return None
         if new:
-            self._tell(f"asked for the model {self._asked!r}, a reply names {model!r}")
+            self._note(f"asked for the model {self._asked!r}, a reply names {model!r}")
         return model
 
 

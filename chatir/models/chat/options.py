@@ -16,6 +16,8 @@ OWN_FIELDS = frozenset(
 AUTO = "auto"
 _SECRET = re.compile(r"key|token|secret|passw|signature|credential|\b(?:code|sig|auth)\b", re.IGNORECASE)
 """Names of query parameters that hold secrets; the query is recorded."""
+_SECRET_FIELD = re.compile(r"api_?key|secret|passw|authorization|access_?token", re.IGNORECASE)
+"""Names of fields that hold secrets; other keys and tokens, as `prompt_cache_key`, are ordinary fields."""
 
 
 def _further_fields(value: Any) -> Any:
@@ -26,12 +28,15 @@ def _further_fields(value: Any) -> Any:
         raise ValueError('must be a JSON object, as {"top_k": 3}') from None
     if isinstance(fields, dict) and (own := OWN_FIELDS & fields.keys()):
         raise ValueError(f"{', '.join(sorted(own))} cannot be set here")
+    for name in fields if isinstance(fields, dict) else ():
+        if _SECRET_FIELD.search(name):
+            raise ValueError(f"{name} looks like a secret, and extra is recorded; keys go into the environment")
     return fields
 
 
 def _field_name(value: str) -> str:
-    if not value.isidentifier():
-        raise ValueError("must be the name of a field, as max_completion_tokens")
+    if not value.isidentifier() or value in OWN_FIELDS - {"max_tokens", "max_completion_tokens"}:
+        raise ValueError("must be the name of a field for the length, as max_completion_tokens")
     return value
 
 
@@ -88,9 +93,11 @@ class ChatOptions(BaseModel):
     price_out: float | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
-    def _both_prices(self) -> ChatOptions:
+    def _consistent(self) -> ChatOptions:
         if (self.price_in is None) != (self.price_out is None):
             raise ValueError("price_in and price_out go together")
+        if self.tokens_field in self.extra:
+            raise ValueError(f"{self.tokens_field} is set by max_tokens, and cannot be in extra too")
         return self
 
     @property

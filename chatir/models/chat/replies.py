@@ -16,7 +16,7 @@ from chatir.prompts.cleaning.thoughts import without_thoughts
 
 LONGEST_REPLY = 20_000
 """Characters, thoughts not counted; a longer reply to a request for a question or ten is broken."""
-MOST_TOKENS = 10**8
+MOST_TOKENS_OF_A_REPLY = 10**8
 """Tokens that one request can have read or written; a larger count cannot be true."""
 THINKING_OFF = (
     """turn thinking off, with extra={"reasoning_effort": "none"} or """
@@ -40,7 +40,7 @@ Ending = Literal["done", "cut", "refused", "failed", "unknown"]
 
 
 def _count_or_none(value: Any) -> Any:
-    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS_OF_A_REPLY else None
 
 
 _Count = Annotated[int | None, BeforeValidator(_count_or_none)]
@@ -84,6 +84,11 @@ class Usage(BaseModel):
 
     prompt_tokens: _Count = None
     completion_tokens: _Count = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether both counts are known."""
+        return self.prompt_tokens is not None and self.completion_tokens is not None
 
 
 class ChatReply(BaseModel):
@@ -171,7 +176,7 @@ def _bare_error(body: bytes) -> RequestError | None:
     """The error that a server says in plain text, with status 200; None for any other text."""
     text = body[:2000].decode("utf-8", "replace").strip()
     error = error_inside(text) if text and not text.startswith(("{", "[", "<")) else None
-    return error if error is not None and error.kind == "unknown_endpoint" else None
+    return error if error is not None and error.kind == "unknown_model" else None
 
 
 def _refusals(parts: Any) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -15,10 +16,10 @@ WAIT_JITTER = 1.0
 RETRIED = frozenset({"rate_limit", "server_error", "timeout", "connection", "broken_reply", "empty_reply"})
 """Kinds of trouble that may pass. Any other kind, a rejected key say, would only come again."""
 
-REPLIED = frozenset({"broken_reply", "empty_reply"})
-"""Kinds of a reply that is of no use. A model or a server that gives the same one again will go on to give it."""
+USELESS = frozenset({"empty_reply", "cut_off", "broken_reply", "access_denied"})
+"""Kinds of a reply that is of no use. Many of them in a row stop the run."""
 SAME = 3
-"""Useless replies of one kind and message in a row, after which a request is given up."""
+"""Useless replies of one message in a row, after which a request is given up: the next one would be the same."""
 
 Result = TypeVar("Result")
 
@@ -63,11 +64,12 @@ async def with_retries(
     attempt: Callable[[], Awaitable[Result]],
     timeout: float,
     on_trouble: Callable[[RequestError, int], None] = lambda trouble, attempts: None,
+    over: Callable[[], bool] = lambda: False,
 ) -> Result:
     """The result of the first attempt that succeeds.
 
     timeout: seconds that one attempt may take at most. on_trouble: called with each trouble that is to pass, and
-    the number of attempts so far.
+    the number of attempts so far. over: whether no further attempt is wanted.
     Raises the last RequestError, which tells the number of attempts, when trying again is of no use.
     """
     import stamina
@@ -79,11 +81,12 @@ async def with_retries(
 
     def worth_it(error: Exception) -> bool | float:
         nonlocal spent, latest, same
-        if not isinstance(error, RequestError) or error.kind not in RETRIED:
+        if not isinstance(error, RequestError) or error.kind not in RETRIED or over():
             return False
-        same = same + 1 if error.message == latest else 1
-        latest = error.message
-        if error.kind in REPLIED and same >= SAME:
+        message = re.sub(r"\d+", "", error.message)  # broken JSON breaks off at another place each time
+        same = same + 1 if message == latest else 1
+        latest = message
+        if error.kind in USELESS and same >= SAME:
             return False
         spent += error.seconds + (error.after or 0)
         if spent > limit:

@@ -9,10 +9,8 @@ from chatir.models.completion import Request
 
 OUTAGES = 3
 """Requests given up one after the other, with no success between them, that mean that the server is gone."""
-FRUITLESS = 8
+MOST_USELESS = 8
 """Replies in a row that are of no use, with no success between them, after which the run stops."""
-SILENT = frozenset({"empty_reply", "cut_off", "broken_reply", "access_denied"})
-"""Kinds of error that a reply of no use is."""
 _GONE = frozenset({"server_error", "timeout", "connection", "rate_limit", "broken_reply"})
 
 
@@ -28,20 +26,20 @@ class Stopping:
         self._about_key = about_key
         self._timeout = timeout
         self._given_up = 0
-        self._fruitless = 0
+        self._useless = 0
         self.proved = False
         """Whether a request has succeeded."""
 
     def succeeded(self) -> None:
         """A request succeeded."""
-        self.proved, self._given_up, self._fruitless = True, 0, 0
+        self.proved, self._given_up, self._useless = True, 0, 0
 
-    def fruitless(self, why: str) -> ChatirError | None:
+    def useless(self, why: str) -> ChatirError | None:
         """A reply was of no use. Returns the error that stops the run, after too many of them in a row."""
-        self._fruitless += 1
-        if self._fruitless < FRUITLESS:
+        self._useless += 1
+        if self._useless < MOST_USELESS:
             return None
-        return StoppedRunError(f"{FRUITLESS} replies in a row were of no use: {self._where}: {why}")
+        return StoppedRunError(f"{MOST_USELESS} replies in a row were of no use: {self._where}: {why}")
 
     def given_up(self, error: RequestError, request: Request) -> ChatirError | None:
         """A request was given up. Returns the error that stops the run, None where another request may succeed."""
@@ -50,7 +48,7 @@ class Stopping:
             case "rejected_key":
                 return InputError(f"{where}; {self._about_key}")
             case "unknown_model":
-                return InputError(f"{where}; there is no such model, or no such endpoint (most end in /v1)")
+                return InputError(f"{where}; there is no such model, or no such endpoint: most base URLs end in /v1")
             case "redirect":
                 return InputError(f"{where}, and redirects are not followed; if that is right, name it as base_url")
             case "quota":
@@ -61,6 +59,8 @@ class Stopping:
                 return None
         if not self.proved:
             return InputError(where + _hint(error, request))
+        if error.kind == "bad_request":
+            return self.useless(error.message)
         if error.kind in _GONE:
             self._given_up += 1
             if self._given_up >= OUTAGES:
@@ -73,8 +73,6 @@ def _hint(error: RequestError, request: Request) -> str:
     match error.kind:
         case "access_denied":
             return "; it may be this key, this account, this network or this country that may not use it"
-        case "unknown_endpoint":
-            return "; there is no such endpoint: most base URLs end in /v1"
         case "bad_request" if request.image is not None and ABOUT_IMAGES.search(error.said):
             return "; perhaps it takes no images: name a model that does"
     return ""
