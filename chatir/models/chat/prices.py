@@ -30,7 +30,10 @@ class Prices:
         return None if price is None else (tokens_in * price[0] + tokens_out * price[1]) / 1e6
 
     def at_most(self, request: Request) -> float | None:
-        """What one attempt at a request costs at most: a token holds a byte at least, `max_tokens` bounds the reply."""
+        """What one attempt at a request costs at most.
+
+        Every token is at least one byte long, and `max_tokens` bounds the reply.
+        """
         size = sum(len(message.content.encode()) + _TOKENS_AROUND for message in request.messages)
         return self.of_tokens(size + request.image_tokens, request.max_tokens or self._options.max_tokens)
 

@@ -23,7 +23,7 @@ _COURTESY = re.compile(
 _LONGEST_COURTESY = 120
 
 _NOTHING, _COURTEOUS, _BEFORE_ECHO, _SAID, _LABELLED = range(5)
-"""How much a text counts as the answer."""
+"""The rank of a text as the answer, the lowest first."""
 
 
 class _Answer:
