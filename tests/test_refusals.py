@@ -48,6 +48,20 @@ REFUSALS = [
     "That is beyond my current capabilities.",
     "I cannot provide a description of the image.",
     "It goes against my content guidelines.",
+    "I don't see any image.",
+    "I didn't receive an image.",
+    "I have not been given an image.",
+    "There's no image here.",
+    "I refuse to answer.",
+    "I'd rather not answer that.",
+    "I don't feel comfortable answering.",
+    "I do not currently have the ability to view images.",
+    "I do not possess the ability to see",
+    "As a text-only model, I cannot see.",
+    "I'm text-only.",
+    "I'm sorry, I can't tell you who that is.",
+    "Can you provide the image?",
+    "Without the image, I cannot answer.",
 ]
 
 ANSWERS = [
@@ -73,6 +87,15 @@ ANSWERS = [
     "i can't see the file cabinet",
     "Can you provide more details about the man?",
     "What does the image show?",
+    "I can't see the picture because it's dark",
+    "I can't see the picture, it's facing away",
+    "I can't see the photos, they're too small",
+    "There's a frame, but I can't see the picture.",
+    "I can't recognize the people in the background",
+    "I can't identify the person, her back is turned",
+    "I can't answer that, it's too blurry",
+    "a sign that says I can't help",
+    "I can only read text on the sign",
 ]
 
 

@@ -88,6 +88,7 @@ PART = {"type": "text", "text": "two"}
         ([{"type": "reasoning", "text": "hm"}, {"type": "thinking", "text": "hm"}, PART], "two"),
         ([{"type": "image_url", "image_url": {"url": "x"}}, PART, {"type": "text", "text": None}], "two"),
         ([{"text": "two"}], "two"),
+        ([{"type": "text", "text": "I count.", "thought": True}, PART], "two"),
     ],
 )
 def test_content_in_parts_is_its_texts_without_its_thoughts(content: Any, text: str) -> None:
@@ -102,11 +103,18 @@ def test_content_in_parts_is_its_texts_without_its_thoughts(content: Any, text: 
         ({"content": "", "message": {"reasoning_content": "hm"}}, "empty_reply", "`reasoning_content`"),
         ({"content": [{"type": "thinking", "thinking": [PART]}]}, "empty_reply", "parts of the content"),
         ({"content": "", "finish": "length", "message": {"reasoning": "hm"}}, "cut_off", "in `reasoning` before"),
-        ({"content": None, "message": {"tool_calls": [{"id": "1"}]}}, "empty_reply", "calls of tools"),
+        ({"content": None, "message": {"tool_calls": [{"id": "1"}]}}, "empty_reply", "calls tools"),
         ({"content": [{"type": "refusal", "refusal": "No."}]}, "refused", "the model refused: No."),
         ({"content": "two", "error": {"code": 502, "message": "gone"}}, "server_error", "502: gone"),
         ({"content": "two", "error": {"code": 403, "message": "your input was flagged"}}, "refused", "flagged"),
         ({"content": 2}, "broken_reply", "choices.0.message.content"),
+        (
+            {"content": "a man in a", "message": {"error": {"code": 502, "message": "gone"}}},
+            "server_error",
+            "502: gone",
+        ),
+        ({"content": "Let me look.", "message": {"tool_calls": [{"id": "1"}]}}, "empty_reply", "calls tools"),
+        ({"content": "a man in a", "native_finish_reason": "SAFETY"}, "refused", "SAFETY"),
     ],
 )
 def test_what_is_not_said_is_told_apart(reply: dict[str, Any], kind: str, told: str) -> None:
@@ -114,6 +122,32 @@ def test_what_is_not_said_is_told_apart(reply: dict[str, Any], kind: str, told: 
         spoken(parsed_reply(body(**reply)))
     assert raised.value.kind == kind
     assert told in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ({"code": 1113, "msg": "insufficient balance"}, "quota"),
+        ({"success": False, "errors": [{"code": 10000, "message": "model is loading"}]}, "server_error"),
+        ({"detail": "Not Found"}, "unknown_model"),
+        ({"error": {"code": "rate_limit_exceeded", "message": "slow down"}}, "rate_limit"),
+    ],
+)
+def test_an_error_without_choices_is_read_as_one(told: dict[str, Any], kind: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        parsed_reply(json.dumps(told).encode())
+    assert raised.value.kind == kind
+
+
+@pytest.mark.parametrize("fine", ["ok", {"code": "0", "message": "success"}, {}, None])
+def test_an_error_that_is_none_leaves_a_reply_as_it_is(fine: Any) -> None:
+    raw = json.loads(body()) | {"error": fine}
+    assert spoken(parsed_reply(json.dumps(raw).encode())).text == "two"
+
+
+@pytest.mark.parametrize("role", ["ASSISTANT", "model", "bot", None])
+def test_who_speaks_may_be_named_in_several_ways(role: str | None) -> None:
+    assert spoken(parsed_reply(body(message={"role": role}))).text == "two"
 
 
 @pytest.mark.parametrize("raw", [b"\xff\xfe", body() + b"\xff", b'{"choices": "\xe9"}', b"[" * 10_000, b"", b"null"])

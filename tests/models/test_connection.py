@@ -240,6 +240,7 @@ def test_a_broken_connection_names_its_proxy(monkeypatch: pytest.MonkeyPatch) ->
     ("name", "value", "told"),
     [
         ("ALL_PROXY", "socks5://127.0.0.1:1080", r"^ALL_PROXY=socks5://127.0.0.1:1080: .*'httpx2\[socks\]'"),
+        ("HTTP_PROXY", "http://127.0.0.1:99999", "^HTTP_PROXY=http://127.0.0.1:99999: is not a proxy"),
         ("HTTP_PROXY", "gopher://127.0.0.1:1", "^HTTP_PROXY=gopher://127.0.0.1:1: is not a proxy"),
         ("SSL_CERT_FILE", "/nowhere/certificates.pem", "^SSL_CERT_FILE=/nowhere/certificates.pem: cannot be used"),
     ],
@@ -250,6 +251,11 @@ def test_a_client_that_cannot_be_built_is_wrong_use_and_its_variable_named(
     monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=told):
         ChatEndpoint(ChatOptions(model="m", base_url=ELSEWHERE), Context()).ready()
+
+
+def test_a_server_that_speaks_no_tls_is_told_at_once() -> None:
+    with ChatServer(in_order(FINE)) as server, pytest.raises(InputError, match="SSL"):
+        ask(server.url.replace("http://", "https://"))
 
 
 def test_a_host_that_no_name_can_have_is_wrong_use() -> None:

@@ -148,6 +148,10 @@ LISTS: list[tuple[str, str, list[str]]] = [
         ["Is there a shirt - or a hat - here?", NEW],
     ),
     ("wrapped before a number", "1. Are there\n2. or 3 dogs?\n2. Is it new?", ["Are there 2. or 3 dogs?", NEW]),
+    ("thoughts", "1. Is the car red? <think>x</think>\n2. Is it new? <think>y</think>\n3. How big is it?", ALL),
+    ("thoughts before", "<think>Is it?</think>Is the car red?\n<think>y</think>Is it new?", [RED, NEW]),
+    ("draft", "1. Is it?\n2. Was it?\n</think>1. Is the car red?\n2. Is it new?", [RED, NEW]),
+    ("Ollama", "Thinking...\n1. Is it?\n...done thinking.\n\n1. Is the car red?\n2. Is it new?", [RED, NEW]),
     # No questions
     ("empty", "", []),
     ("blank", " \n\t\n", []),

@@ -39,6 +39,16 @@ SPOKEN: list[tuple[str, str]] = [
     ("<unused94>thought\nTwo.<unused95>two", "two"),
     ("<unused94>thought\nTwo.", ""),
     ("thought\ntwo", "two"),
+    ("<|inner_prefix|>I count<|inner_suffix|>two", "two"),
+    ("<|inner_prefix|>I count", ""),
+    ("<ctrl94>thought\nI count<ctrl95>two", "two"),
+    ("&lt;think&gt;I count&lt;/think&gt;two", "two"),
+    ("[Reasoning: I count]\ntwo", "two"),
+    ("<!-- I count -->two", "two"),
+    ("Thinking...\nI count.\n...done thinking.\n\ntwo", "two"),
+    ("Thinking...\nI count.", ""),
+    ("> **Thought for 3s**\n> I count\n\ntwo", "two"),
+    ("> Reasoning\n> I count\n> and more\n\ntwo", "two"),
     # Channels
     (HARMONY + FINAL, "two"),
     (f"<|start|>assistant{HARMONY}{FINAL}<|return|>", "two"),
@@ -82,7 +92,18 @@ SPOKEN: list[tuple[str, str]] = [
     (r"\boxed{two}", "two"),
     ("There are two.\n\n$\\boxed{\\text{two}}$.", "two"),
     (r"It is \boxed{two}.", "It is two."),
+    ("<content>two</content>", "two"),
+    ("<assistant>two</assistant>", "two"),
     # Headings
+    ("Here are my reasoning steps: a", ""),
+    ("Here are my reasoning steps:\na", ""),
+    ("Thinking Process:\na", ""),
+    ("Thinking Process: a", ""),
+    ("Thought:\na", ""),
+    ("Reasoning:\na", ""),
+    ("**Thinking:** a", ""),
+    ("Thought: a", ""),
+    ("Chain of thought: a", ""),
     ("Here is my thought process: a\nHere is my response: two", "two"),
     ("Here's my thought process:\na\n\n**Here\u2019s my response:**\ntwo", "two"),
     ("Here is my thought process:\na", ""),
@@ -124,7 +145,8 @@ ORDINARY = [
     "press <answer> to go on",
     "a <box> and <b>two</b> and <tool_response>x</tool_response>",
     "<|box_start|>(1,2)<|box_end|>",
-    "Thought: two",
+    "Analysis: two",
+    "a &lt;b&gt; -->",
     "Answer: yes\nQuestion: is it new?\nAnswer: no",
     "1 < 2 > 0, {x} [y] (z)",
     "two<|end|>",
@@ -222,6 +244,7 @@ UNITS = [
 ]
 UNITS += ["<answer>", "<|channel|>analysis<|message|>", "assistant \n", "analysis", "\\boxed{", "\\boxed{a}", "\n", " "]
 UNITS += ["Answer:\n", "here is my thought process: ", "<details type='reasoning'>", "<a b=", "[/"]
+UNITS += ["<!--", "-->", "&lt;think&gt;", "> thought\n", "...done thinking\n", "Thinking...\n", "[Reasoning: "]
 
 
 def seconds(text: str) -> float:

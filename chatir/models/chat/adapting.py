@@ -17,19 +17,22 @@ _REFUSES = re.compile(
     r"|valid|enabled|available|implemented|parameter|argument|field|property)"
     r"|(?:n['\u2019]t|not|no) (?:\w+ )?(?:support|accept|allow|recogni[sz]e|know|take|permit|have)\b"
     r"|(?:use|try|replaced by|favou?r of|did you mean) ['\"`]?max_|only (?:the )?default"
-    r"|only \S+ is (?:allowed|supported)|must be (?:omitted|unset|removed)|strictly (?:positive|greater)"
+    r"|only .{1,40} (?:is|are) (?:allowed|supported)|invalid value at|cannot unmarshal|only be set to"
+    r"|fixed (?:at|to) \d|must be (?:omitted|unset|removed)|strictly (?:positive|greater)"
     r"|(?:remove|omit) |cannot be (?:set|used|specified)|invalid (?:parameter|argument|field|key|role|value: 'system')"
     r"|no such (?:parameter|argument|field)|bad role",
     re.IGNORECASE,
 )
 """How servers say that they do not take a parameter or a role, in any form."""
+_NOT_ZERO = re.compile(r"\btemperature\b.{0,80}(?:> ?0|\(0|greater than 0|above 0|positive|non-?zero)", re.IGNORECASE)
+"""How servers refuse a temperature of 0 where they take others."""
 _TOO_MUCH = re.compile(r"too (?:large|long|high|big)|exceed|at (?:most|least)|less than|context length", re.IGNORECASE)
 """How servers refuse a value of a parameter that they take."""
 _ALTERNATE = re.compile(
     r"\balternat(?:e|ing|ion)\b|consecutive (?:user|assistant|messages|turns|roles)"
     r"|(?:first|initial) (?:\w+ ){0,3}(?:message|turn|role)\b.{0,60}\buser\b"
     r"|(?:start|begin) with (?:a |the )?['\"`]?user"
-    r"|same role",
+    r"|same role|after role|successive (?:user|assistant)",
     re.IGNORECASE,
 )
 _SYSTEM = re.compile(
@@ -49,7 +52,7 @@ def lesson(said: str, request: Request, options: ChatOptions, *, official: bool)
 
 
 def _lessons(said: str, request: Request, options: ChatOptions, *, official: bool) -> Iterator[dict[str, Any]]:
-    refused = _REFUSES.search(said) is not None
+    refused = _REFUSES.search(said) is not None or (options.temperature == 0 and _NOT_ZERO.search(said) is not None)
     if _ALTERNATE.search(said):
         yield from _rearranged(request, options, {"alternate": True}, {"system": "merge"})
     if refused and _SYSTEM.search(said):

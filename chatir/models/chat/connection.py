@@ -42,7 +42,7 @@ class Address:
     @classmethod
     def of(cls, given: str | None) -> Address:
         """The URL given, else that of `OPENAI_BASE_URL`, else OpenAI's. Raises InputError for one that is invalid."""
-        url = given if given is not None else os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        url = (given if given is not None else os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).strip()
         try:
             parts = urlsplit(url)
             _ = parts.port
@@ -160,7 +160,7 @@ class Connection:
     def _broken(self, error: Exception, *, sent: bool) -> RequestError:
         causes = [*_causes(error)]
         system = [each for each in causes if isinstance(each, OSError) and each.errno]
-        untrusted = any(isinstance(each, ssl.SSLCertVerificationError) for each in causes)
+        untrusted = any(isinstance(each, ssl.SSLError) for each in causes)
         permanent = not sent and not _PERMANENT.isdisjoint(each.errno for each in system)
         kind = "unreachable" if untrusted or permanent else "connection"
         told = next((str(each) for each in reversed(causes) if str(each)), type(error).__name__)
@@ -191,6 +191,7 @@ def _client(headers: Mapping[str, str], proxy: Proxy | None) -> AsyncClient:
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     address = None if proxy is None else proxy.address
     try:
+        _ = address and urlsplit(address).port  # a ValueError for one that is none
         # The proxy is chosen by `proxy_for`, and `Connection.post` bounds the time.
         timeout = httpx2.Timeout(None)
         return httpx2.AsyncClient(
@@ -206,9 +207,9 @@ async def _read(response: Response, most: int, *, whole: bool) -> bytes:
     """The body, decompressed, up to `most` bytes. whole: more of it is an error, raised as RequestError."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-        raise RequestError(
-            "broken_reply", f"the reply is encoded as {brief(encoding)}, which was not asked for", lost=whole
-        )
+        if not whole:
+            return b""  # the status says enough
+        raise RequestError("broken_reply", f"the reply is encoded as {brief(encoding)}, not as asked for", lost=True)
     inflate = None if encoding in ("identity", "") else zlib.decompressobj(wbits=47)  # gzip or zlib, by its header
     body = bytearray()
     async for chunk in response.aiter_raw():
@@ -219,6 +220,8 @@ async def _read(response: Response, most: int, *, whole: bool) -> bytes:
             try:
                 body += inflate.decompress(chunk, most + 1 - len(body))
             except zlib.error:
+                if not whole:
+                    return bytes(body)
                 raise RequestError("broken_reply", "the reply cannot be decompressed", lost=whole) from None
             chunk = inflate.unconsumed_tail
         if len(body) > most:

@@ -22,7 +22,7 @@ KEYS = frozenset(
 )
 _NO_CREDIT = re.compile(
     r"credit balance|(?:insufficient|not enough|no|out of|run out of) (?:\w+ )?(?:credits?|balance|funds)\b"
-    r"|payment required|arrears|overdue",
+    r"|insufficient balance|payment required|arrears|overdue|free tier .{0,40}exhausted|\u4f59\u989d\u4e0d\u8db3",
     re.IGNORECASE,
 )
 """How servers say that the account has no money left, where they have no code for it."""
@@ -32,11 +32,18 @@ _KEY_NOT_VALID = re.compile(
 )
 REFUSAL = re.compile(
     r"safety|recitation|(?<!ip_)block(?!chain|ed_(?:ip|country|region|user|account))|prohibit|spii|filter|refusal"
-    r"|sensitive|moderat|toxic|policy|guardrail|violat|inspect|censor|armor|harm(?!on)|flagged|copyright|inappropriate"
+    r"|invalid_prompt|sensitive|moderat|toxic|policy|guardrail|violat|inspect|censor|armor|harm(?!on)|flagged|copyright|inappropriate"
     r"|jailbreak",
     re.IGNORECASE,
 )
 """Parts of the codes and finish reasons by which servers refuse content."""
+RATE_LIMITS = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
+_WHO = re.compile(
+    r"(?<![a-z])(?:ip|accounts?|organi[sz]ation|org|project|billing|countr(?:y|ies)|region|territory|network|firewall"
+    r"|gateway|subscription|api[ _-]?keys?)(?![a-z])|policy_not_accepted",
+    re.IGNORECASE,
+)
+"""What a 403 speaks of that is about who asks, not about what is asked."""
 _REFUSED_TEXT = re.compile(
     r"\b(?:prompt|input|output|request|content|messages?|image|text)s?\b.{0,40}"
     r"\b(?:flagged|inappropriate|unsafe|harmful|sensitive|prohibited|blocked)\b"
@@ -54,7 +61,9 @@ _TOO_LONG = re.compile(
     r"|maximum (?:context|prompt|model|input|sequence) length.{0,80}"
     r"\b(?:requested|messages|prompt|input|request|contains)\b"
     r"|exceed\w* .{0,40}\bcontext|(?:prompt|input|request) is too long|context .{0,20}overflow"
-    r"|too many (?:input )?tokens|reduce the length of the (?:messages|prompt|input)",
+    r"|too many (?:input )?tokens|reduce the length of the (?:messages|prompt|input)"
+    r"|range of input length|exceed\w* (?:the )?(?:model(?:'s)? )?(?:token|max_seq_len|\w+ length|limit)"
+    r"|(?:context|token) (?:window|size|limit) exceed|input too long|must be at least 1, got -",
     re.IGNORECASE,
 )
 """How servers say that a prompt does not fit: vLLM, SGLang, TGI, llama.cpp, Ollama, LM Studio, Gemini, xAI, Mistral."""
@@ -66,7 +75,7 @@ _KEY_WORDS = re.compile(
 )
 _NO_ENDPOINT = re.compile(
     r"(?:unexpected|unknown|invalid|unsupported|no such|unrecogni[sz]ed) (?:endpoint|route|path|url)|cannot post"
-    r"|(?:endpoint|route|path|url) (?:was )?not found|no route|404 page not found",
+    r"|(?:endpoint|route|path|url) (?:was )?not found|no route|404 page not found|^not found$",
     re.IGNORECASE,
 )
 """How servers say that the address is wrong, some of them with status 200."""
@@ -108,6 +117,13 @@ def status_error(status: int, headers: Mapping[str, str], content: bytes, url: s
     return RequestError(kind, told, _retry_after(headers), lost=lost, said=complaint.whole)
 
 
+def is_error(error: Any) -> bool:
+    """Whether the field `error` of a reply holds one: some servers send `ok`, or the code 0, with good replies."""
+    if isinstance(error, dict):
+        return bool(error) and str(error.get("code")).lower() not in ("0", "200", "ok", "success")
+    return bool(error) and str(error).strip().lower() not in ("ok", "none", "null", "success", "0")
+
+
 def error_inside(error: Any) -> RequestError:
     """An error that a server sends as if all were well, with status 200, alone or in a choice."""
     complaint = _complaint_of(error if isinstance(error, dict) else {"message": str(error)})
@@ -122,25 +138,29 @@ def error_inside(error: Any) -> RequestError:
 def kind_of(status: int, complaint: Complaint) -> str:
     """The kind of an error, by its HTTP status, its codes and its words."""
     words, codes = complaint.words, complaint.codes
-    if status == 402 or codes & QUOTA or (status in (400, 403, 429) and _NO_CREDIT.search(words)):
+    if status == 402 or codes & QUOTA or (status in (400, 403, 429, 500) and _NO_CREDIT.search(words)):
         return "quota"
+    if status == 429 or codes & RATE_LIMITS:
+        return "rate_limit"
+    if "model_not_found" in codes:
+        return "unknown_model"
+    if status == 403 and any(map(_WHO.search, (words, *codes))):
+        return "rejected_key" if _KEY_NOT_VALID.search(words) or codes & KEYS else "access_denied"
+    if status == 451:
+        return "refused"
     if any(map(REFUSAL.search, codes)) or (status in (400, 403, 422) and _REFUSED_TEXT.search(words)):
         return "refused"
     if codes & KEYS or status == 401 or (status in (400, 403) and _KEY_NOT_VALID.search(words)):
         return "rejected_key"
-    if "model_not_found" in codes:
-        return "unknown_model"
     if status == 403:
         return "rejected_key" if _KEY_WORDS.search(words) else "access_denied"
-    if status == 429:
-        return "rate_limit"
     if "context_length_exceeded" in codes or status == 413:
         return "context_overflow"
-    if _TOO_LONG.search(words) and not _VALUE_TOO_LARGE.search(words):
+    if _TOO_LONG.search(words) and (not _VALUE_TOO_LARGE.search(words) or re.search("input tokens|got -", words)):
         return "context_overflow"
     if status in (404, 405):
         return "unknown_model"
-    return "server_error" if status >= 500 or status in (408, 409, 425) else "bad_request"
+    return "server_error" if status >= 500 or status in (408, 409, 424, 425, 498) else "bad_request"
 
 
 def _complaint(text: str) -> Complaint:
@@ -160,14 +180,16 @@ def _complaint_of(body: Mapping[str, Any]) -> Complaint:
     layers += [deeper for layer in layers for deeper in (layer.get("innererror"),) if isinstance(deeper, dict)]
     named = [layer.get(name) for layer in layers for name in ("code", "type", "status", "error_code")]
     codes = frozenset(str(value).lower() for value in named if isinstance(value, str | int) and str(value))
+    raw = [layer["metadata"].get("raw") for layer in layers if isinstance(layer.get("metadata"), dict)]
     words = next(_words(layers), None) or (inner if isinstance(inner, str) and inner else json.dumps(body))
     parameters = [layer.get("param") for layer in layers]
+    words = ": ".join([words, *(str(each) for each in raw if each)])  # OpenRouter wraps a provider's error
     return Complaint(words[:_LONGEST_TEXT], codes, tuple(name for name in parameters if isinstance(name, str)))
 
 
 def _words(layers: list[Mapping[str, Any]]) -> Iterator[str]:
     for layer in layers:
-        for name in ("message", "detail", "msg", "error_msg", "error_message"):
+        for name in ("message", "detail", "msg", "error_msg", "error_message", "status_msg", "errors", "base_resp"):
             value = layer.get(name)
             if isinstance(value, str) and value:
                 yield value

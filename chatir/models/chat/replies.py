@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from chatir.models.chat.errors import REFUSAL, brief, error_inside
+from chatir.models.chat.errors import REFUSAL, brief, error_inside, is_error
 from chatir.models.chat.retry import RequestError
 from chatir.prompts.cleaning.thoughts import without_thoughts
 
@@ -24,16 +24,22 @@ THINKING_OFF = (
 )
 """What to do about a model that thinks and says nothing."""
 
+_TELLING = frozenset({"message", "msg", "detail", "errors", "error_msg", "base_resp", "code"})
+"""Keys of an error that a server sends as if all were well, without choices."""
 _THOUGHT_FIELDS = ("reasoning", "reasoning_content", "reasoning_text", "thinking")
 """Fields of a message in which servers put what a model thinks."""
 _DONE = re.compile(
-    r"(?:stop|end|eos|done|finish(?:ed)?|completed?|success|normal|none|null|tool_calls?|tool_use|function_call"
-    r"|end_(?:turn|of_text)|(?:eos|stop)_token|stop_(?:sequence|string))?"
+    r"(?:stop(?:ped)?|end|eos|done|finish(?:ed)?|completed?|success|normal|none|null|tool_calls?|tool_use|function_call"
+    r"|end_(?:turn|of_(?:text|turn|sequence))|(?:eos|stop)_(?:token|found)"
+    r"|(?:matched_)?stop(?:_sequence|_string)?(?:_found)?)?"
 )
-_CUT = re.compile(r"length|\bmax\b|max_\w*tokens?|token_limit|error_limit|truncat|context_window", re.IGNORECASE)
+_CUT = re.compile(
+    r"length|(?<!rate_)limit|reached|\bmax\b|max_\w*tokens?|token_limit|error_limit|truncat|context_window",
+    re.IGNORECASE,
+)
 _FAILED = re.compile(
     r"error|abort|fail|network|insufficient|interrupt|cancel|unavailable|overload|time_?d?_?out|exception|crash"
-    r"|malformed|disconnect|internal",
+    r"|malformed|disconnect|internal|rate_limit|\boom\b|preempt|unload",
     re.IGNORECASE,
 )
 Ending = Literal["done", "cut", "refused", "failed", "unknown"]
@@ -57,7 +63,9 @@ def _text(content: Any) -> Any:
 
 
 def _speaks(part: Any) -> bool:
-    return isinstance(part, str) or (isinstance(part, dict) and part.get("type", "text") in ("text", "output_text"))
+    if not isinstance(part, dict):
+        return isinstance(part, str)
+    return part.get("type", "text") in ("text", "output_text") and not (part.get("thought") or part.get("thinking"))
 
 
 class _Message(BaseModel):
@@ -71,11 +79,13 @@ class _Message(BaseModel):
     thinking: Any = None
     tool_calls: Any = None
     function_call: Any = None
+    error: Any = None
 
 
 class _Choice(BaseModel):
     message: _Message = Field(default_factory=_Message)
     finish_reason: Any = None
+    native_finish_reason: Any = None
     error: Any = None
 
 
@@ -125,8 +135,10 @@ def parsed_reply(body: bytes) -> ChatReply:
         place = ".".join(map(str, first["loc"])) or "the body"
         told = f"the reply is no chat completion: {place}: {first['msg'].lower()}"
         raise RequestError("broken_reply", told, lost=True) from None
-    if reply.error:
+    if is_error(reply.error):
         raise error_inside(reply.error)
+    if reply.choices is None and (told := json.loads(body.removeprefix(b"\xef\xbb\xbf"))).keys() & _TELLING:
+        raise error_inside(told)
     return reply
 
 
@@ -136,22 +148,25 @@ def spoken(reply: ChatReply) -> Spoken:
         raise RequestError("empty_reply", "the reply has no choices")
     choice = reply.choices[0]
     message, content = choice.message, choice.message.content or ""
-    if choice.error:
-        raise error_inside(choice.error)
+    for error in (choice.error, message.error):
+        if is_error(error):
+            raise error_inside(error)
     if refusal := message.refusal or next(_refusals(message.parts), None):
         raise RequestError("refused", f"the model refused: {brief(refusal)}")
-    reason = "" if choice.finish_reason is None else str(choice.finish_reason)
+    reason, native = ("" if one is None else str(one) for one in (choice.finish_reason, choice.native_finish_reason))
+    if ending(reason) == "done" and ending(native) in ("refused", "failed", "cut"):
+        reason = native  # a gateway's own word for it says less
     match ended := ending(reason):
         case "refused":
             raise RequestError("refused", f"the reply was withheld by a content filter ({brief(reason)})")
         case "failed":
             raise RequestError("server_error", f"the server failed while it replied ({brief(reason)})", lost=True)
-    if message.role not in (None, "", "assistant", "model"):
+    if (message.role or "assistant").lower() not in ("assistant", "model", "bot", "ai"):
         raise RequestError("broken_reply", f"the reply is by {brief(repr(message.role))}, not by the assistant")
     said = without_thoughts(content)
     if len(said) > LONGEST_REPLY:
         raise RequestError("broken_reply", f"the reply has {len(content)} characters")
-    if not content.strip():
+    if not content.strip() or message.tool_calls or message.function_call:
         raise _silence(message, cut=ended == "cut")
     silent = None if said.strip() else f"the reply holds thoughts only: {THINKING_OFF}"
     return Spoken(content, ended == "cut", reason if ended == "unknown" else None, silent)
@@ -186,7 +201,9 @@ def _refusals(parts: Any) -> Iterator[str]:
 
 
 def _silence(message: _Message, *, cut: bool) -> RequestError:
-    """Why a reply is empty, and what to do about it."""
+    """Why a reply says nothing, and what to do about it."""
+    if message.tool_calls or message.function_call:
+        return RequestError("empty_reply", "the reply calls tools, which nobody offered")
     field = next((name for name in _THOUGHT_FIELDS if _holds_text(getattr(message, name))), None)
     if field is None and _holds_text(message.parts):
         field = "parts of the content that are thoughts"
@@ -198,8 +215,6 @@ def _silence(message: _Message, *, cut: bool) -> RequestError:
         return RequestError("cut_off", told)
     if field is not None:
         return RequestError("empty_reply", f"the reply is empty, the text is in {field}: {THINKING_OFF}")
-    if message.tool_calls or message.function_call:
-        return RequestError("empty_reply", "the reply is empty but for calls of tools, which nobody offered")
     return RequestError("empty_reply", "the reply is empty")
 
 

@@ -55,7 +55,9 @@ class Stopping:
                 return StoppedRunError(f"the quota is exhausted: {where}")
             case "rate_limit" if (error.after or 0) > ceiling(self._timeout):
                 return StoppedRunError(f"the server wants to be asked again in {error.after:.0f} seconds: {where}")
-            case "refused" | "context_overflow" | "empty_reply" | "cut_off" | "stopped":
+            case "refused" | "context_overflow":
+                return None if self.proved else self.useless(error.message)
+            case "empty_reply" | "cut_off" | "stopped":
                 return None
         if not self.proved:
             return InputError(where + _hint(error, request))

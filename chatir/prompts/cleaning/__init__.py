@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Literal
 
 from chatir.prompts.cleaning.echoes import Echo
 from chatir.prompts.cleaning.heard import heard_answer
-from chatir.prompts.cleaning.labels import HEADING, LABEL, LEAD, QUESTIONS, has_label, labels, unwrapped
+from chatir.prompts.cleaning.labels import ASKS, HEADING, LABEL, LEAD, QUESTIONS, has_label, labels, unwrapped
 from chatir.prompts.cleaning.quotes import CLOSING, Edges, closed_by, quoted
 from chatir.prompts.cleaning.thoughts import without_thoughts
 
 TURN = re.compile(
-    r"<\|(?:(?:im_start|start_header_id)\|>|turn>)\s*\w*|<start_of_turn>\s*\w*|<\|[^<>|\s]+\|>|<turn\|>"
+    r"<\|(?:(?:im_start|start_header_id)\|>|turn>)\s*\w*|<start_of_turn>\s*\w*|<[|\uff5c][^<>|\uff5c\s]+[|\uff5c]>|<turn\|>"
     r"|<(?:/s|eos|end_of_turn|extra_id_\d+)>|\[/?INST\]",
     re.IGNORECASE,
 )
 """A control token with which a model, or its chat template, begins or ends a turn."""
 _FILLING = re.compile(r"<(?:s|bos|pad|unk)>", re.IGNORECASE)
 
+_FENCED = re.compile(r"\s*+```+[^\S\n]*+(?:\w++[^\S\n]*+\n|\n)(?P<inside>[^`]*+)```+\s*+")
+"""A reply that is all in a code fence."""
+_KEYS = {
+    "question": ("question", "next_question", "final_question", "text"),
+    "answer": ("final_answer", "answer", "response", "reply", "text"),
+}
+"""The keys of a JSON object under which the text may stand."""
+_TAG = re.compile(r"</?(?:b|i|u|em|strong|(?P<breaks>br|p))\s?/?>", re.IGNORECASE)
 _MARKDOWN = re.compile(r"[*_`]+")
 _CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 MARK = re.compile(r"[?\uff1f\ufe56\u061f\u037e]")
@@ -35,12 +46,6 @@ _PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 """How a chat model starts: `Sure!`, `Here's a question for you:`."""
-_ASKS = re.compile(
-    r"(?:what(?!\s+an?\b)|whats|which|who|whom|whose|where|when|why|how|is|are|am|was|were|do(?!\s*n['\u2019o]t)|does|did"
-    r"|can|could|will|would|should|shall|has|have|had|may|might|must|any)(?:n['\u2019]t|['\u2019](?:s|re))?\b",
-    re.IGNORECASE,
-)
-
 _PASSES = 16
 """How often a text is cleaned again before a model is taken to be caught in a loop."""
 
@@ -79,7 +84,8 @@ def _settled(clean: Callable[[str], str | None], raw: str) -> str | None:
 
 
 def _question(raw: str) -> str | None:
-    for line in _lines(_FILLING.sub(" ", TURN.sub("\n", without_thoughts(raw, "question")))):
+    spoken = _unpacked(without_thoughts(raw, "question"), "question")
+    for line in _lines(_FILLING.sub(" ", TURN.sub("\n", spoken))):
         if HEADING.fullmatch(line):
             continue
         for place, (role, said) in enumerate(_turns(unwrapped(line, QUESTIONS))):
@@ -93,8 +99,20 @@ def _question(raw: str) -> str | None:
 
 
 def _answer(raw: str, echo: Echo | None) -> str | None:
-    turns = TURN.split(_FILLING.sub(" ", without_thoughts(raw, "answer")))
+    turns = TURN.split(_FILLING.sub(" ", _unpacked(without_thoughts(raw, "answer"), "answer")))
     return next((text for turn in turns if (text := heard_answer(_lines(turn), echo))), None)
+
+
+def _unpacked(spoken: str, role: Literal["question", "answer"]) -> str:
+    """A reply out of the code fence around it, and out of the JSON object that it is."""
+    bare = TURN.sub(" ", spoken).strip() if "{" in spoken or "```" in spoken else spoken
+    text = found["inside"].strip() if (found := _FENCED.fullmatch(bare)) else bare
+    if text.startswith("{") and text.endswith("}"):
+        with suppress(ValueError, RecursionError):
+            told = {key.casefold().replace(" ", "_"): said for key, said in json.loads(text, strict=False).items()}
+            said = [told[key] for key in _KEYS[role] if isinstance(told.get(key), str | int)]
+            return str(said[0]) if said else spoken
+    return text if found else spoken
 
 
 def _lines(spoken: str) -> Iterator[str]:
@@ -103,6 +121,7 @@ def _lines(spoken: str) -> Iterator[str]:
         seen = "".join(c if c.isprintable() else " " for c in line if unicodedata.category(c) != "Cf")
         if "`" in seen:
             seen = _CODE.sub(lambda code: f'"{code[1]}"' if LABEL.search(code[1]) else code[0], seen)
+        seen = _TAG.sub(lambda tag: " " * bool(tag["breaks"]), seen)
         text = _MARKS.sub("?", " ".join(_MARKDOWN.sub(_kept, seen).split()))
         if text:
             yield text
@@ -133,7 +152,7 @@ def _asked(text: str) -> str | None:
     edges = Edges(text, LEAD, has_label)
     start, end = edges.bare(0, len(text))
     inside = quoted(text)
-    while not _ASKS.match(text, start, end) and (preamble := _PREAMBLE.match(text, start, end)):
+    while not ASKS.match(text, start, end) and (preamble := _PREAMBLE.match(text, start, end)):
         if inside[preamble.end() - 1]:
             break
         start, end = edges.bare(preamble.end(), end)
@@ -144,7 +163,7 @@ def _asked(text: str) -> str | None:
         head, _, closing = _unquoted(head + mark + closing).rpartition("?")
         closers = closed_by(head)
         return _unquoted(head + "".join(c for c in closing if c in closers)) + "?"
-    if _ASKS.match(text) and not text.endswith((":", "\uff1a", "!")):
+    if ASKS.match(text) and not text.endswith((":", "\uff1a", "!")):
         return text.rstrip(" .,;") + "?"
     return None
 

@@ -7,9 +7,11 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
+from chatir.prompts.cleaning.labels import ASKS
+
 _WORD = re.compile("(?:[^\\W_]|[\u0300-\u036f])+")
 _LONG = 3
-"""Words of a question that is an echo without its question mark too; a shorter one may be an answer."""
+"""Words of a question that is an echo without its question mark too, if it asks; another one may be an answer."""
 _NO_SPACES = re.compile("[\u3040-\u30ff\u3400-\u9fff]{6}")
 """A question in a script that puts no spaces between words is one word."""
 
@@ -21,10 +23,11 @@ _LEAD = re.compile(
     r"(?:[:\uff1a]|\b(?:asked|asking|asks|you ask|(?:ask|asked) me|want(?:ed)? to know|wonder(?:ed|ing)"
     r"|question(?:\s(?:is|was))?|here(?:['\u2019]s| is)))[\W\d]*\Z"
     r"|\b(?:regarding|as for|as to|to answer|in answer to|in response to|concerning)\b[^.!?]*\Z"
-    r"|\A\W*\d{1,2}[.)]\W*\Z",
+    r"|\A\W*\d{1,2}[.)]\W*\Z"
+    r"|\A\W*(?:(?:so|okay|ok|sure|well|h+m+|um+|uh+|oh|ah|now|right|alright)\b\W*+)++\Z",
     re.IGNORECASE,
 )
-"""What leads to an echo: `You asked:`."""
+"""What leads to an echo: `You asked:`, `So,`."""
 
 
 class Echo:
@@ -34,18 +37,27 @@ class Echo:
         words = [_folded(found[0]) for found in _WORD.finditer(question)]
         self._needle = _joined(words) if words else ""
         self._long = len(words) >= _LONG or bool(_NO_SPACES.search(question))
+        first = _WORD.search(question)
+        self._asks = bool(_NO_SPACES.search(question) or (first and ASKS.match(question, first.start())))
 
     def places(self, line: str) -> Iterator[tuple[int, int]]:
         """Where echoes begin and end in a line, with the marks that end them.
 
-        An echo without its question mark counts only if it is long, begins the line or follows a lead, and ends at
-        punctuation.
+        An echo without its question mark counts only if it is long, asks by its first word, begins the line or
+        follows a lead, and ends at punctuation.
         """
         done = 0
         for start, end in self._same_words(line):
             if whole := self._end(line, start, end, done):
                 yield start, whole
                 done = whole
+
+    def cut_off(self, text: str) -> bool:
+        """Whether a text is the beginning of the question and nothing else: of an echo that breaks off."""
+        if not self._asks or len(text) > 2 * len(self._needle):
+            return False
+        words = [_folded(found[0]) for found in _WORD.finditer(text)]
+        return len(words) >= _LONG and self._needle.startswith(_joined(words))
 
     def unwrapped(self, lines: Iterable[str]) -> list[str]:
         """The lines, with those put together over which an echo is spread."""
@@ -76,7 +88,7 @@ class Echo:
         if marked := _MARKED.match(line, end):
             own = self._long or begins or is_lead(before) or not before.rstrip()[-1:].isalnum()
             return marked.end() if own else 0
-        ended = _ENDED.match(line, end) if self._long and (begins or is_lead(before)) else None
+        ended = _ENDED.match(line, end) if self._long and self._asks and (begins or is_lead(before)) else None
         return ended.end() if ended else 0
 
 

@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterable, Iterator
 
 from chatir.prompts.cleaning.echoes import Echo, is_lead
-from chatir.prompts.cleaning.labels import ANSWERS, HEADING, LEAD, has_label, labels, unwrapped
+from chatir.prompts.cleaning.labels import (
+    ANSWERS,
+    HEADING,
+    LEAD,
+    LONG_HEADING,
+    answer_labels,
+    has_label,
+    unwrapped,
+)
 from chatir.prompts.cleaning.quotes import CLOSING, Edges
 
 _MARK = re.compile(rf"\s?\?(?=\s?[{re.escape(CLOSING)}])")
@@ -21,6 +29,14 @@ _COURTESY = re.compile(
 )
 """What a chat model says before it answers, on a line of its own."""
 _LONGEST_COURTESY = 120
+_LEAD_IN = re.compile(
+    r"(?:(?:based on|looking at|according to|judging by|from) (?:the|this|your) (?:\w{1,20} )?(?:image|picture|photo)"
+    r"|here(?:['\u2019]s| is) what i (?:can )?see(?: in (?:the|this) (?:image|picture|photo))?)\s?[:\uff1a]\s*",
+    re.IGNORECASE,
+)
+"""What leads to the answer on its line."""
+
+_COLONS = ":\uff1a"
 
 _NOTHING, _COURTEOUS, _BEFORE_ECHO, _SAID, _LABELLED = range(5)
 """The rank of a text as the answer, the lowest first."""
@@ -58,9 +74,12 @@ def heard_answer(lines: Iterable[str], echo: Echo | None) -> str | None:
     between them.
     """
     answer, role = _Answer(), ""
-    for line in echo.unwrapped(lines) if echo else lines:
-        line = f"{line}:" if HEADING.fullmatch(line) else unwrapped(line, ANSWERS)
-        for speaker, said, following in _pieces(line, role, echo):
+    rows = echo.unwrapped(lines) if echo else [*lines]
+    for place, row in enumerate(rows):
+        heads = HEADING.fullmatch(row) or (place + 1 < len(rows) and LONG_HEADING.fullmatch(row))
+        line = _heading(row) if heads else unwrapped(row, ANSWERS)
+        for speaker, text, following in _pieces(line, role, echo):
+            said = "" if echo and echo.cut_off(text) else text
             role = speaker if not said.strip() and not following else ""
             if not answer.hear(speaker, _said(said), following):
                 return answer.text
@@ -69,9 +88,14 @@ def heard_answer(lines: Iterable[str], echo: Echo | None) -> str | None:
     return answer.text or None
 
 
+def _heading(line: str) -> str:
+    """A heading as the label that it is."""
+    return f"{line.rstrip(_COLONS)}:"
+
+
 def _pieces(line: str, role: str, echo: Echo | None) -> Iterator[tuple[str, str, str]]:
     """The parts of a line: who speaks, what is said, and the role that speaks after it. role: who speaks first."""
-    cuts = [*labels(line)]
+    cuts = [*answer_labels(line)]
     if echo:
         cuts = sorted([*cuts, *((start, end, "echo") for start, end in echo.places(line))])
     done = 0
@@ -86,8 +110,10 @@ def _said(text: str) -> str:
     """A text on its own without question marks, bullets and quotes; empty if it says nothing, or only leads in."""
     text = " ".join(_MARK.sub("", text).replace("?", " ").split())
     start, end = Edges(text, LEAD, has_label).bare(0, len(text))
+    if lead_in := _LEAD_IN.match(text, start, end):
+        start, end = Edges(text, LEAD, has_label).bare(lead_in.end(), end)
     text = text[start:end]
-    return "" if text.endswith((":", "\uff1a")) or not any(c.isalnum() for c in text) else text
+    return "" if text.endswith(tuple(_COLONS)) or not any(c.isalnum() for c in text) else text
 
 
 def _before(text: str, following: str) -> tuple[str, int]:

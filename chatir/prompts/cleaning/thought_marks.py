@@ -24,6 +24,11 @@ _MARK = re.compile(
 )
 """What may be a mark. No body holds a bracket, so that no text is read twice."""
 
+_TOKENS = {"unused94": "", "unused95": "/", "ctrl94": "", "ctrl95": "/", "inner_prefix": "", "inner_suffix": "/"}
+"""Control tokens around thoughts, and their slashes: those of MedGemma and Apertus."""
+_SPEAKERS = ("content", "assistant")
+"""Elements that hold the response."""
+
 _PARENTHESES = "(\uff08"
 _WEAK = "[{\uff3b\uff5b\u00ab\u2039"
 """Brackets that stand around ordinary words too."""
@@ -135,8 +140,10 @@ def _bracketed(found: re.Match[str], elements: set[str]) -> Iterator[_Mark]:
     """A name in brackets. elements: names of elements that an attribute made thoughts, to which one is added."""
     start, end = found.span()
     kind, slash, element = read_mark(found["body"])
-    if found["body"] in ("unused94", "unused95"):  # MedGemma
-        yield _Mark("thought", "/" * found["body"].endswith("5"), start, end)
+    if found["body"] in _TOKENS:
+        yield _Mark("thought", _TOKENS[found["body"]], start, end)
+    elif found["open"] == "<" and not found["bar"] and found["body"].lower().strip("/") in _SPEAKERS:
+        yield _Mark("answer", "/" * found["body"].startswith("/"), start, end, "<")
     elif element:
         if kind and not slash:
             elements.add(element)
