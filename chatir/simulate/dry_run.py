@@ -9,10 +9,10 @@ from pathlib import Path
 
 from chatir.dialog import Dialog, Round
 from chatir.models.estimates import TYPICAL, Estimate
-from chatir.simulate.loop import SoftRefusals
 from chatir.simulate.opening import existing_run
 from chatir.simulate.player import Player
 from chatir.simulate.setting import check_settings, players_of, run_config
+from chatir.simulate.soft_refusals import SoftRefusals
 from chatir.simulate.target_checks import check_all_targets, checked_targets
 
 

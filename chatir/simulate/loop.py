@@ -6,16 +6,14 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Any
 
-from chatir.dialog import UNUSABLE, Dialog, Failure, Reply, Round
+from chatir.dialog import UNUSABLE, Dialog, Reply, Round
 from chatir.errors import ChatirError, InputError, InterruptedRunError
-from chatir.plain_data import brief
 from chatir.questions import normalised_question
-from chatir.refusals import is_soft_refusal
 from chatir.run.file import RunFile
 from chatir.run.rows import Learnt, ReplyRow, Role, State, StateRow, target_digest
 from chatir.simulate.budget import Budget
@@ -24,6 +22,7 @@ from chatir.simulate.play import FixedBatches, Play
 from chatir.simulate.player import Player
 from chatir.simulate.progress import Progress
 from chatir.simulate.replies import checked, raised
+from chatir.simulate.soft_refusals import SoftRefusalCheck, SoftRefusals
 
 WINDOW = 256
 """Dialogs in flight, at least: enough to keep batches full and commits few."""
@@ -31,9 +30,6 @@ LAST = 2**40
 """More than any position."""
 GRACE_SECONDS = 10.0
 """How long an interrupted run waits for replies that are under way, and perhaps paid for."""
-
-SoftRefusals = Literal["keep", "fail"]
-"""What becomes of an answer in which a model says that it cannot answer: it is kept, or it fails its dialog."""
 
 
 @dataclass
@@ -94,8 +90,7 @@ class Loop:
         self._budget = Budget(
             cost_limit, players, self._arguments, lambda: progress.cost or 0.0, dearest, run_file.untold
         )
-        self._soft_refusals = soft_refusals
-        self._soft_refusal_seen = False
+        self._soft_refusals = SoftRefusalCheck(soft_refusals, note)
         self._config = config
         self._adapted: dict[Role, dict[str, Any]] = {}
         self._adapted_config: dict[str, Any] = {}
@@ -327,8 +322,8 @@ class Loop:
 
     def _replied(self, play: Play, reply: Reply, seconds: float, step: _Step) -> None:
         progress = self._progress
-        if play.stage == "answer" and reply.text is not None and is_soft_refusal(reply.text):
-            reply = self._refused_softly(play, reply)
+        if play.stage == "answer":
+            reply = self._soft_refusals.settled(reply, play.target.id, self._players["answer"].name)
         step.replies.append(ReplyRow(play.position, play.number, play.stage, reply, seconds))
         progress.spend(reply.tokens_in, reply.tokens_out, cost=reply.cost)
         self._budget.note(play, reply)
@@ -358,19 +353,6 @@ class Loop:
             self._end(play, "done", step)
         else:
             step.going_on.append(play)
-
-    def _refused_softly(self, play: Play, reply: Reply) -> Reply:
-        """An answer in which the model says that it cannot answer, as it counts in this run; reports the first one."""
-        fails = self._soft_refusals == "fail"
-        if not self._soft_refusal_seen:
-            self._soft_refusal_seen = True
-            counts = "fails its dialog" if fails else "is kept as an answer; --soft-refusals fail makes it a failure"
-            name = self._players[play.stage].name
-            self._note(f"{name}: a soft refusal, about {play.target.id}: {brief(reply.text)}; it {counts}")
-        if not fails:
-            return reply
-        failure = Failure("soft_refusal", f"the model says that it cannot answer: {brief(reply.text)}")
-        return replace(reply, text=None, raw=reply.raw or reply.text, failure=failure)
 
     def _seen(self, play: Play, step: _Step, *, stop: bool) -> None:
         if stop or len(play.rounds) == self._rounds:

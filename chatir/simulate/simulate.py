@@ -15,10 +15,11 @@ from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunEr
 from chatir.files import atomic_writer, file_sha256
 from chatir.run.file import RunFile
 from chatir.run.provenance import provenance
-from chatir.simulate.loop import Loop, SoftRefusals
+from chatir.simulate.loop import Loop
 from chatir.simulate.opening import check_export, existing_run, open_run
 from chatir.simulate.progress import Progress
 from chatir.simulate.setting import check_settings, image_root, players_of, run_config
+from chatir.simulate.soft_refusals import SoftRefusals
 from chatir.simulate.summary import RunSummary, summary_of
 from chatir.simulate.target_checks import ImagesThere, check_all_targets, checked_targets
 
