@@ -101,7 +101,8 @@ class RunFile:
         return float(self._fact("untold") or 0)
 
     def _fact(self, key: str) -> str | None:
-        row = next(self.rows("SELECT value FROM run WHERE key = ?", key), None)
+        with database_errors(self.path, TO_READ if self._reading else TO_WRITE):
+            row = self._db.execute("SELECT value FROM run WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
     def exported(self, sha256: str) -> bool:

@@ -98,8 +98,9 @@ def simulate(
     run = open_run(out, config, None if total is None else targets, fresh=fresh)
     try:
         run.start_session(provenance())
+        adapted = run.adapted
         for role, player in players.items():
-            player.adapt(run.adapted.get(role, {}))
+            player.adapt(adapted.get(role, {}))
         loop = Loop(
             run,
             players,
