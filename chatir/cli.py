@@ -28,6 +28,7 @@ from chatir.commands.score import score
 from chatir.commands.simulate import simulate
 from chatir.console import complain, tell
 from chatir.errors import ChatirError
+from chatir.signals import stopping_signals
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "auto_envvar_prefix": "CHATIR"}
 
@@ -36,7 +37,9 @@ def main() -> NoReturn:
     """The `chatir` command. It exits at once: a player's thread may still be inside a call that never ends."""
     # Read by torch, which is not imported yet: threads that spin as they wait starve each other on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in stopping_signals():
+        if number != signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, AttributeError):

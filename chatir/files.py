@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import codecs
+import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from chatir.errors import InputError
+
+PATIENCE = 10.0
+"""Seconds to wait for another process that writes the same file."""
 
 
 def os_error(path: Path | str, error: OSError) -> InputError:
@@ -91,31 +98,119 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     A temporary file in the same folder, flushed to the disk, then renamed over `path`. Raises InputError when the
     file cannot be written; what was there before is then untouched, as it is after any other error inside `with`.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with part_of(path) as (part, file):
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        part.replace(path)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def part_of(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """An empty file beside `path`, to be filled and renamed; this process alone has it, and it is gone after `with`.
+
+    Its name is `.NAME.part`, so that the next call reuses what a killed process left. Raises InputError when it cannot
+    be made, for any OSError inside `with`, and where another process keeps it for longer than `PATIENCE`.
+    """
+    part = path.with_name(f".{path.name}.part")
     try:
-        file = part.open("xb")
+        part, descriptor = _claimed(part)
     except OSError as error:
         raise os_error(path, error) from None
     try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        with suppress(OSError):
+        with open(part, "r+b", opener=lambda *_: descriptor) as file:
+            try:
+                file.truncate()
+                yield part, file
+            finally:
+                with suppress(OSError):
+                    if _is_at(descriptor, part):  # once renamed, that name is another's to take
+                        part.unlink()
+    except OSError as error:
+        raise os_error(path, error) from None
+
+
+def _claimed(part: Path) -> tuple[Path, int]:
+    """A part file that is locked for this process alone, and its descriptor. Raises OSError."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            if locked(descriptor) and _is_at(descriptor, part):
+                if os.fstat(descriptor).st_nlink == 1:
+                    return part, descriptor
+                part.unlink()  # the second name of a file that was whole when its process was killed
+        except OSError:  # a file system without locks: a name that nobody else has
+            os.close(descriptor)
             part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise os_error(path, error) from None
-        raise
+            part = part.with_suffix(f".{secrets.token_hex(4)}.part")
+            return part, os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        os.close(descriptor)
+        if time.monotonic() > deadline:
+            raise OSError(errno.EBUSY, "another process has been writing it for a long time")
+        time.sleep(0.01)
+
+
+def locked(descriptor: int, *, wait: bool = False) -> bool:
+    """Lock an open file or folder for this process until it is closed; False if another process has the lock.
+
+    wait: for the other process. Raises OSError on a file system without such locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether a path still names the open file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def part_folder_of(folder: Path) -> Iterator[Path]:
+    """As `part_of`, an empty folder beside `folder`; whoever fills it renames it. Raises InputError."""
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        part.mkdir(exist_ok=True)
+        with opened_folder(part) as descriptor:
+            with suppress(OSError):  # a file system without locks
+                if not locked(descriptor):
+                    raise InputError(f"{folder}: another process is writing it; wait for it, or name another one")
+            try:
+                _empty(part)
+                yield part
+            finally:
+                if _is_at(descriptor, part):
+                    shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise os_error(folder, error) from None
+
+
+def _empty(folder: Path) -> None:
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
+
+
+@contextmanager
+def opened_folder(folder: Path) -> Iterator[int]:
+    """A folder's descriptor."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename in this folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems have no such thing
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with opened_folder(folder) as descriptor, suppress(OSError):  # some network file systems have no such thing
+        os.fsync(descriptor)

@@ -6,6 +6,8 @@ import json
 import resource
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -287,6 +289,41 @@ def test_until_the_last_dialog_is_written_the_old_file_stands(out: Path) -> None
 
     write_dialogs(out, watching())
     assert len(read_dialogs(out)) == 5000
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_what_a_killed_writer_left_is_reused_by_the_next_one(out: Path) -> None:
+    program = (
+        "import os, sys; from chatir import Dialog; from chatir.simulate import write_dialogs\n"
+        "def dying():\n"
+        "    yield from (Dialog(f'{n}.jpg', 'a cat') for n in range(10_000))\n"
+        "    os._exit(9)\n"
+        "write_dialogs(sys.argv[1], dying())"
+    )
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", program, str(out)]).returncode == 9
+        assert {file.name for file in out.parent.iterdir()} == {out.name, f".{out.name}.part"}
+    assert out.read_bytes() == OLD
+    write_dialogs(out, [Dialog("a.jpg", "a cat")])
+    assert [dialog.image for dialog in read_dialogs(out)] == ["a.jpg"]
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_two_writers_of_one_file_wait_for_each_other(out: Path) -> None:
+    inside = threading.Event()
+
+    def slowly() -> Iterator[Dialog]:
+        inside.set()
+        for number in range(200):
+            time.sleep(0.001)
+            yield Dialog(f"{number}.jpg", "a cat")
+
+    first = threading.Thread(target=write_dialogs, args=(out, slowly()))
+    first.start()
+    inside.wait()
+    write_dialogs(out, [Dialog("a.jpg", "a cat")])
+    first.join()
+    assert len(read_dialogs(out)) == 1, "the second one writes when the first one is done"
     assert list(out.parent.iterdir()) == [out]
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -302,6 +303,24 @@ def test_an_export_that_is_broken_off_leaves_nothing(
     assert not isinstance(error, OSError) or str(told.value) == f"{tmp_path / 'out'}: no space left on device"
     assert list((tmp_path / "out").iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {"talk.json", "out"}
+
+
+def test_what_a_killed_export_left_is_reused_by_the_next_one(file: Path, tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from chatir.export import export, writers\n"
+        "def dying(run, folder):\n"
+        "    writers.csv_files(run, folder)\n"
+        "    (folder / 'deep').mkdir()\n"
+        "    os._exit(9)\n"
+        "writers.WRITERS['csv'] = dying\n"
+        "export(sys.argv[1], 'csv', sys.argv[2])"
+    )
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", program, str(file), str(tmp_path / "out")]).returncode == 9
+        assert {path.name for path in tmp_path.iterdir()} == {"talk.json", ".out.part"}
+    written = export(file, "csv", tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"talk.json", "out"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in written}
 
 
 def test_what_another_put_there_meanwhile_is_not_overwritten(

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "chatir"
 
 NOUNS = {
     *("dialog", "dialog_ranks", "dialogue_json", "questions", "refusals"),
-    *("errors", "files", "plain_data", "data", "console"),
+    *("errors", "files", "sqlite_files", "plain_data", "data", "console", "signals"),
 }
 """What every room may speak of: values, texts, files and lines, none of which knows a room."""
 

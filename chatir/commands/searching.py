@@ -142,6 +142,8 @@ class Search:
         try:
             corpus = self.corpus
             with shown_progress(sys.stderr) as report:
-                return score(file, self.retriever, corpus, run_file=run_file, typed=self.typed, report=report)
+                return score(
+                    file, self.retriever, corpus, run_file=run_file, typed=self.typed, report=report, note=note
+                )
         except KeyboardInterrupt:
             raise InterruptedRunError("interrupted: what was ranked is kept; the same command goes on") from None

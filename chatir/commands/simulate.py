@@ -174,7 +174,7 @@ def simulate(
     with ExitStack() as stack:
         if search is not None:
             stack.callback(search.close)
-        replies = None if cache is None or dry_run else stack.enter_context(closing(ReplyCache(cache)))
+        replies = None if cache is None or dry_run else stack.enter_context(closing(ReplyCache(cache, note=note)))
         context = Context(images or default_images(), replies, note)
         players = build("questioners", questioner, asks, context), build("answerers", answerer, answers, context)
         read = read_targets(targets or default_targets(), limit, image_template)

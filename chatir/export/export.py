@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +10,7 @@ from chatir.compare.runs import read_runs
 from chatir.errors import InputError
 from chatir.export.tables import labelled_rankings
 from chatir.export.writers import WRITERS
-from chatir.files import os_error
+from chatir.files import os_error, part_folder_of
 
 
 def export(
@@ -60,13 +58,10 @@ def _check_free(folder: Path) -> None:
 def _new_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill, beside the one that it becomes once that is done; an empty one is replaced."""
     folder = folder.resolve()
-    part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part.mkdir()
-        yield part
-        part.rename(folder)
     except OSError as error:
         raise os_error(folder, error) from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with part_folder_of(folder) as part:
+        yield part
+        part.rename(folder)

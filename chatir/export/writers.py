@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from itertools import islice
@@ -14,6 +13,7 @@ from chatir.compare.runs import Run
 from chatir.errors import InputError
 from chatir.export.dataset import dialog_rows, features
 from chatir.export.tables import Row, tables
+from chatir.files import part_folder_of
 
 ROWS_AT_ONCE = 8192
 DIALOGS_AT_ONCE = 1024
@@ -68,7 +68,7 @@ def dataset_folder(run: Run, folder: Path) -> dict[str, int]:
     datasets.disable_progress_bars()
     try:
         # Through a file, which the package maps, and which takes no memory from anybody.
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=folder.name) as beside:
+        with part_folder_of(folder.with_name(f"{folder.name}.stream")) as beside:
             stream_file = str(Path(beside, "dialogs.arrow"))
             with arrow.ipc.new_stream(stream_file, typed.arrow_schema) as stream:
                 for rows in _chunks(dialog_rows(run), DIALOGS_AT_ONCE):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pooch
@@ -17,6 +20,9 @@ from chatir.files import os_error
 
 PASSING = (408, 429)
 """Client errors that another attempt may not meet; after any other 4xx none is made."""
+
+SLOWEST = 4
+"""Time-outs without a byte after which nobody is writing a file."""
 
 pooch.get_logger().setLevel(logging.WARNING)
 
@@ -64,6 +70,7 @@ def _present(path: Path, sha256: str) -> bool:
 
 def _fetch(file: ReleasedFile, folder: Path, base_url: str, retries: int, timeout: float) -> None:
     path, url = folder / file.name, base_url + file.name
+    _remove_leftovers(path.parent, SLOWEST * timeout)
     download = pooch.HTTPDownloader(timeout=timeout)
 
     def failure(reason: str) -> FetchError:
@@ -96,6 +103,14 @@ def _fetch(file: ReleasedFile, folder: Path, base_url: str, retries: int, timeou
         raise InputError(f"{path}: permission denied") from None
     except OSError as error:
         raise os_error(path, error) from None
+
+
+def _remove_leftovers(folder: Path, seconds: float) -> None:
+    """Remove what killed processes left of downloads: pooch's temporary files to which nothing came for so long."""
+    for file in folder.glob("tmp*"):
+        with suppress(OSError):
+            if re.fullmatch(r"tmp[a-z0-9_]{8}", file.name) and time.time() - file.stat().st_mtime > seconds:
+                file.unlink()
 
 
 def _status(error: HTTPError) -> int:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from chatir.errors import InputError
 from chatir.models.completion import Completion
 from chatir.plugins import Context
 
-_KEPT = ("text", "cut", "others", "tokens_in", "tokens_out")
+_KEPT = ("text", "cut", "others", "tokens_in", "tokens_out", "origin")
+_COMPLETION = TypeAdapter(Completion)
 
 
 class Remembered:
-    """A run's reply cache, where it has one, as a model at hand uses it."""
+    """A run's reply cache, where it has one, as a model uses it; threads may share it.
+
+    A cache that cannot be used any more is told once, and done without. An entry that is damaged is none.
+    """
 
     def __init__(self, context: Context) -> None:
         self._cache = context.cache
@@ -28,22 +34,39 @@ class Remembered:
         self, keys: Sequence[dict[str, Any] | None], complete: Callable[[list[int]], list[Completion]]
     ) -> list[Completion]:
         """A completion for each key, by `complete` for the places that are not known; a key of None never is."""
-        done: dict[int, Completion] = {}
-        for place, key in enumerate(keys):
-            if self._cache is not None and key is not None and (known := self._cache.get(key)) is not None:
-                known["others"] = tuple((text, cut) for text, cut in known["others"])
-                done[place] = Completion(**known)
-        todo = [place for place in range(len(keys)) if place not in done]
+        found = [None if key is None else self.known(key) for key in keys]
+        todo = [place for place, completion in enumerate(found) if completion is None]
+        done = {place: completion for place, completion in enumerate(found) if completion is not None}
         for place, completion in zip(todo, complete(todo) if todo else [], strict=True):
             done[place] = completion
-            self._keep(keys[place], completion)
+            if (key := keys[place]) is not None:
+                self.keep(key, completion)
         return [done[place] for place in range(len(keys))]
 
-    def _keep(self, key: dict[str, Any] | None, completion: Completion) -> None:
-        if self._cache is None or key is None or completion.failure is not None:
+    def known(self, key: dict[str, Any]) -> Completion | None:
+        """What was kept under a key, None if nothing was."""
+        if self._cache is None:
+            return None
+        try:
+            kept = self._cache.get(key)
+        except InputError as error:
+            self._do_without(error)
+            return None
+        try:
+            completion = None if kept is None else _COMPLETION.validate_python(kept, strict=False)
+        except ValidationError:
+            return None
+        return completion if completion is not None and completion.text is not None else None
+
+    def keep(self, key: dict[str, Any], completion: Completion) -> None:
+        """Keep a completion under a key, unless it is a failure."""
+        if self._cache is None or completion.failure is not None:
             return
         try:
             self._cache.put(key, {name: getattr(completion, name) for name in _KEPT})
         except InputError as error:
-            self._cache = None
-            self._progress(f"{error}; going on without it")
+            self._do_without(error)
+
+    def _do_without(self, error: InputError) -> None:
+        self._cache = None
+        self._progress(f"{error}; going on without it")

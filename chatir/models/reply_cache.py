@@ -7,7 +7,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from chatir.errors import InputError
 from chatir.files import os_error
+from chatir.sqlite_files import making
 
 APPLICATION_ID = int.from_bytes(b"ctRC", "big")
 FORMAT = 1
@@ -53,15 +54,16 @@ class ReplyCache:
     full messages. It is kept whole beside its hash, so that a reader can see whose reply it is. Threads and
     processes may share a file.
 
-    create: make the file where there is none. Raises InputError for a file that is no reply cache or damaged, and from
+    create: make the file where there is none. note: called with a line about what a removed cache of that name has
+    left, which is set aside. Raises InputError for a file that is no reply cache or damaged, and from
     every method where it cannot be used.
     """
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
+    def __init__(self, path: Path, *, create: bool = True, note: Callable[[str], None] = lambda line: None) -> None:
         self.path = path
         self._lock = threading.Lock()
         with _OPENING, self._errors():
-            _check_file(path, create=create)
+            _check_file(path, create=create, note=note)
             self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
                 self._set_up()
@@ -89,15 +91,20 @@ class ReplyCache:
         self._db.execute("PRAGMA synchronous = NORMAL")  # a cache may lose its last replies to a power cut
 
     def get(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What was kept under this very key, None if nothing was."""
+        """What was kept under this very key, None if nothing was, or if it is damaged."""
+        text = _text(key)
         with self._locked():
-            name = _hash(_text(key))
-            row = self._db.execute("SELECT value FROM replies WHERE sha256 = ?", (name,)).fetchone()
-            if row is None:
+            name = _hash(text)
+            row = self._db.execute("SELECT value, key FROM replies WHERE sha256 = ?", (name,)).fetchone()
+            if row is None or row[1] != text:
                 return None
             with suppress(sqlite3.OperationalError):  # a full disk keeps nobody from reading
                 self._db.execute("UPDATE replies SET used = ? WHERE sha256 = ?", (time.time(), name))
-            return dict(json.loads(row[0]))
+        try:
+            value = json.loads(row[0])
+        except (TypeError, ValueError):
+            return None
+        return value if isinstance(value, dict) else None
 
     def put(self, key: Mapping[str, Any], value: Mapping[str, Any]) -> None:
         """Keep a value under its key, which names its `backend` and `model`; an older one gives way."""
@@ -165,7 +172,7 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _check_file(path: Path, *, create: bool) -> None:
+def _check_file(path: Path, *, create: bool, note: Callable[[str], None]) -> None:
     """Look before SQLite does, whose opening alone may change another program's file."""
     if path.suffix == ".json":
         raise InputError(f"{path}: the reply cache is no JSON; give it a name with another ending")
@@ -177,7 +184,8 @@ def _check_file(path: Path, *, create: bool) -> None:
             if not create:
                 raise InputError(f"{path}: there is no such reply cache")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            with making(path, note):
+                path.touch()
             return
         with path.open("rb") as file:
             head = file.read(100)

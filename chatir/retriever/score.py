@@ -53,6 +53,7 @@ def score(
     run_file: Path | str | None = None,
     typed: Sequence[str] = (),
     report: Callable[[object], None] = lambda progress: None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> ScoredFile:
     """Rank the target of every dialog after every round among the images of the corpus.
 
@@ -63,6 +64,7 @@ def score(
     - `run_file`: where the ranks go, a file, or a folder to make it in, unless beside the dialogue file
     - `typed`: the options of `chatir score` that name retriever and corpus, noted with the ranks
     - `report`: called with what to show as it goes on
+    - `note`: called with a line about the log of a removed run file, which is set aside
 
     Raises InputError for a bad file, targets that the corpus does not hold, another dimension than the corpus has,
     and a run file that is in use, belongs to another dialogue file or cannot be written.
@@ -72,7 +74,7 @@ def score(
     check_targets(dialogs, corpus.images, str(file), left_out=corpus.left_out)
     identity = Identity.of(retriever)
     ranking = Ranking(identity.name, identity.config, corpus.fingerprint, len(corpus))
-    with closing(_run_of(file, run_file)) as run:
+    with closing(_run_of(file, run_file, note)) as run:
         kept = RunRanks(run)
         known = {id_: ranks for id_, ranks in kept.ranks(ranking, dialogs).items() if ranks.top is not None}
         new = [dialog for dialog in dialogs if dialog.id not in known]
@@ -88,14 +90,14 @@ def score(
         return _scored(file, run.path, ranking, [known[dialog.id] for dialog in dialogs], rounds, len(new))
 
 
-def _run_of(file: Path, run_file: Path | str | None) -> RunFile:
+def _run_of(file: Path, run_file: Path | str | None, note: Callable[[str], None]) -> RunFile:
     """The run file that the ranks of a dialogue file go into, open; made where there is none."""
     path = file.with_suffix(".run")
     if run_file is not None:
         path = Path(run_file) / path.name if Path(run_file).is_dir() else Path(run_file)
     sha256 = file_sha256(file)
     try:
-        run = RunFile.open(path) if path.exists() else RunFile.create(path, _imported(file, path, sha256))
+        run = RunFile.open(path) if path.exists() else RunFile.create(path, _imported(file, path, sha256), note)
     except RunInUseError:
         raise
     except InputError as error:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from chatir.dialog import UNUSABLE, Dialog, Round
 from chatir.errors import InputError
+from chatir.run.log import RunLog
 from chatir.run.reading import read_database
+from chatir.run.reserve import Reserve
 from chatir.run.rows import (
     MOST_TOKENS,
     FailedDialog,
@@ -29,13 +31,17 @@ from chatir.run.rows import (
 )
 from chatir.run.schema import (
     NOTES,
+    OPEN_HERE,
     TO_READ,
     TO_WRITE,
-    close_database,
+    FullDiskError,
     create_database,
     database_errors,
     open_database,
 )
+
+_MOVED: list[sqlite3.Connection] = []
+"""Databases whose files were moved while they were open; they are closed with the process."""
 
 
 class RunFile:
@@ -48,15 +54,19 @@ class RunFile:
         self.path = path
         self._db = db
         self._reading = reading
-        self._file = None if reading else path.stat().st_ino
+        self._log = None if reading else RunLog(path, db)
+        self._reserve: Reserve | None = None
         self._session = 0
         self._provenance: dict[str, Any] = {}
         self._learnt: Learnt | None = None
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, Any]) -> RunFile:
-        """Create the file, with everything that fixes the run's result. Raises InputError, also where it exists."""
-        return cls(path, create_database(path, {"config": json.dumps(config)}))
+    def create(cls, path: Path, config: Mapping[str, Any], note: Callable[[str], None] = lambda line: None) -> RunFile:
+        """Create the file, with everything that fixes the run's result. Raises InputError, also where it exists.
+
+        note: called with a line about the log of a removed run file of that name, which is set aside.
+        """
+        return cls(path, create_database(path, {"config": json.dumps(config)}, note))
 
     @classmethod
     def open(cls, path: Path) -> RunFile:
@@ -75,8 +85,19 @@ class RunFile:
 
     def close(self) -> None:
         """Close the file; what was committed is in it."""
-        with database_errors(self.path):
-            close_database(self.path, self._db)
+        if self._reserve is not None:
+            self._reserve.release()
+        if self._log is None:
+            self._db.close()
+            return
+        OPEN_HERE.discard(self._log.file)
+        if self._log.trouble() is None:
+            with database_errors(self.path):
+                self._db.close()
+            self._log.close()
+        else:
+            self._log.abandon()
+            _MOVED.append(self._db)  # SQLite would remove the log by its name, which may be another's by now
 
     @property
     def config(self) -> dict[str, Any]:
@@ -118,15 +139,17 @@ class RunFile:
         """Begin one sitting of the run; replies are recorded as of it, and its seconds count."""
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._provenance = dict(provenance)
+        if self._reserve is None:
+            self._reserve = Reserve(self.path)
         with self.transaction():
             insert = "INSERT INTO sessions (started, seconds, provenance) VALUES (?, 0, ?)"
             self._session = self._db.execute(insert, (started, json.dumps(provenance))).lastrowid or 0
 
     def commit(
         self,
-        targets: Iterable[tuple[int, Dialog]],
-        replies: Iterable[ReplyRow],
-        states: Iterable[StateRow],
+        targets: Sequence[tuple[int, Dialog]],
+        replies: Sequence[ReplyRow],
+        states: Sequence[StateRow],
         seconds: float,
         learnt: Learnt | None = None,
     ) -> None:
@@ -134,8 +157,29 @@ class RunFile:
 
         targets: with their positions. learnt: what the session has found out so far, None for nothing. Raises
         InputError for a target whose id is known; the replies and states, and the targets before it, are durable all
-        the same.
+        the same. Raises FullDiskError where the disk is full; they are durable, too, if the room that the session has
+        kept for them was enough.
         """
+        try:
+            self._commit(targets, replies, states, seconds, learnt)
+        except FullDiskError:
+            if self._reserve is None:
+                raise
+            self._reserve.release()
+            self._commit(targets, replies, states, seconds, learnt)
+            raise FullDiskError(
+                f"{self.path}: the disk is full; all replies that came are saved; make room, then the same command "
+                "goes on"
+            ) from None
+
+    def _commit(
+        self,
+        targets: Sequence[tuple[int, Dialog]],
+        replies: Sequence[ReplyRow],
+        states: Sequence[StateRow],
+        seconds: float,
+        learnt: Learnt | None,
+    ) -> None:
         with self.transaction():
             notes = []
             for row in replies:
@@ -154,6 +198,7 @@ class RunFile:
             )
             self._db.execute("UPDATE sessions SET seconds = ? WHERE session = ?", (seconds, self._session))
             twice = self._insert(targets)
+        self._learnt = learnt or self._learnt
         if twice is not None:
             raise InputError(f"target {twice[0]}: {twice[1].id!r} is named twice; give ids")
 
@@ -167,9 +212,8 @@ class RunFile:
         provenance = self._provenance | ({"players": learnt.provenance} if learnt.provenance else {})
         update = "UPDATE sessions SET provenance = ? WHERE session = ?"
         self._db.execute(update, (json.dumps(provenance), self._session))
-        self._learnt = learnt
 
-    def _insert(self, targets: Iterable[tuple[int, Dialog]]) -> tuple[int, Dialog] | None:
+    def _insert(self, targets: Sequence[tuple[int, Dialog]]) -> tuple[int, Dialog] | None:
         """Add dialogs up to one whose id is known, which is returned; the replies of the same commit are kept."""
         for position, target in targets:
             row = (position, target.id, target.image, target.caption, json.dumps(dict(target.extra)))
@@ -315,13 +359,14 @@ class RunFile:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Changes that become durable together, or not at all; yields the database to make them in.
 
-        Raises InputError where the file is only read, or was removed.
+        Raises InputError where the file is only read. Where the file or its log was removed or moved, the changes are
+        made in what is left of it, and InputError is raised.
         """
-        if self._reading:
+        if self._log is None:
             raise InputError(f"{self.path}: is open to be read only")
-        if not self.path.exists() or self.path.stat().st_ino != self._file:
-            raise InputError(f"{self.path}: was removed while its run was on")
         with database_errors(self.path):
+            if not self._log.begun:
+                self._log.begin()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -330,6 +375,12 @@ class RunFile:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+            if (trouble := self._log.trouble()) is not None:
+                with suppress(sqlite3.Error):
+                    self._log.move()
+                raise InputError(trouble)
+            with suppress(sqlite3.OperationalError):  # no room to fold it in: the next commit tells
+                self._log.fold_if_large()
 
     def _plain(self, text: str, what: str) -> dict[str, Any]:
         try:

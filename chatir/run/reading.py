@@ -5,12 +5,8 @@ SQLite alone cannot do that for a file with a write-ahead log: it locks the file
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import sqlite3
-import struct
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -18,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from chatir.errors import InputError
 from chatir.files import os_error
+from chatir.run.log import check_log
 from chatir.run.schema import (
     TO_READ,
     RunInUseError,
@@ -27,11 +24,9 @@ from chatir.run.schema import (
     database_errors,
     is_open_here,
 )
+from chatir.sqlite_files import is_locked, log_of
 
 Stamp = tuple[int, int, int, int]
-
-LOCK_BYTES = 2**30, 512
-"""Where SQLite locks a file, and how many bytes there: https://www.sqlite.org/fileformat2.html#the_lock_byte_page"""
 
 
 @contextmanager
@@ -47,10 +42,11 @@ def read_database(path: Path) -> Iterator[sqlite3.Connection]:
     check_header(path, TO_READ)
     file = path.resolve()  # the log is beside the file itself, not beside a link to it
     before = _stamps(file)
-    if _written_now(file):
+    if is_locked(file):
         raise RunInUseError(f"{path}: another chatir is writing this run; wait for it, or stop it")
     try:
         with ExitStack() as stack:
+            check_log(path, TO_READ.other)
             with database_errors(path, TO_READ):
                 db = stack.enter_context(_connection(path, file, has_log=before[1] is not None))
                 check_content(path, db, TO_READ)
@@ -74,7 +70,7 @@ def _connection(path: Path, file: Path, *, has_log: bool) -> Iterator[sqlite3.Co
         try:
             copy = Path(stack.enter_context(TemporaryDirectory(prefix="chatir-")), "copy.run")
             shutil.copyfile(file, copy)
-            shutil.copyfile(_log(file), _log(copy))
+            shutil.copyfile(log_of(file), log_of(copy))
         except OSError as error:
             told = f"{path}: its run was killed, and it cannot be copied to a temporary folder to be read"
             raise InputError(f"{told}: {(error.strerror or str(error)).lower()}; TMPDIR names another place") from None
@@ -83,27 +79,9 @@ def _connection(path: Path, file: Path, *, has_log: bool) -> Iterator[sqlite3.Co
             yield db
 
 
-def _written_now(file: Path) -> bool:
-    """Whether another process has locked the file to write it. This is asked without taking a lock."""
-    what, where = (fcntl.F_RDLCK, os.SEEK_SET), (*LOCK_BYTES, 0)
-    # The system's `struct flock` begins with the lock's type, or (BSD, macOS) ends with it and `whence`.
-    first = sys.platform == "linux"
-    layout, question = ("hhqqi", what + where) if first else ("qqihh", where + what)
-    try:
-        with file.open("rb") as opened:
-            answer = fcntl.fcntl(opened, fcntl.F_GETLK, struct.pack(layout, *question))
-    except OSError:  # a file system without locks: nobody can have one
-        return False
-    return bool(struct.unpack(layout, answer)[0 if first else 3] != fcntl.F_UNLCK)
-
-
-def _log(file: Path) -> Path:
-    return file.with_name(f"{file.name}-wal")
-
-
 def _stamps(file: Path) -> tuple[Stamp | None, Stamp | None]:
     """What tells that the file or its log has changed; None for what is not there, and for an empty log."""
-    log = _stamp(_log(file))
+    log = _stamp(log_of(file))
     return _stamp(file), log if log and log[2] else None
 
 

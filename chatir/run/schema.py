@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from chatir.errors import InputError
-from chatir.files import os_error
+from chatir.files import os_error, part_of
+from chatir.run.log import check_log
+from chatir.sqlite_files import BESIDE, check_one_name, making
 
 APPLICATION_ID = int.from_bytes(b"ctIR", "big")
 SCHEMA_VERSION = 2
@@ -41,12 +42,16 @@ CREATE INDEX failures ON replies (position, round, role) WHERE kind IS NOT NULL;
 NOTES = "CREATE TABLE IF NOT EXISTS notes (reply INTEGER PRIMARY KEY REFERENCES replies, notes TEXT NOT NULL)"
 
 
-_OPEN_HERE: set[Path] = set()
-"""Run files that this process has open."""
+OPEN_HERE: set[Path] = set()
+"""Run files that this process has open to write."""
 
 
 class RunInUseError(InputError):
     """Another process, or another run in this one, is writing the run file."""
+
+
+class FullDiskError(InputError):
+    """There is no more room for the run file."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ def database_errors(path: Path, remedies: Remedies = TO_WRITE) -> Iterator[None]
             raise RunInUseError(f"{path}: another chatir is writing this run; wait for it, or stop it") from None
         if "no such" in str(error):  # table or column
             raise _damaged(path, error, remedies) from None
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise FullDiskError(f"{path}: the disk is full; {remedies.failed}") from None
         raise InputError(f"{path}: {error}; {remedies.failed}") from None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise _damaged(path, error, remedies) from None
@@ -88,14 +95,17 @@ def _damaged(path: Path, error: Exception, remedies: Remedies) -> InputError:
     return InputError(f"{path}: the run file is damaged ({error}); {remedies.damaged}")
 
 
-def create_database(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
+def create_database(
+    path: Path, facts: Mapping[str, str], note: Callable[[str], None] = lambda line: None
+) -> sqlite3.Connection:
     """Create a run file that holds these facts of its run, whole or not at all, and open it.
 
-    Raises RunInUseError where another process was faster, InputError where it cannot be made.
+    note: called with a line about a log that a removed run file has left, and that is set aside. Raises RunInUseError
+    where another process was faster, InputError where it cannot be made.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.touch(exist_ok=False)  # the system says better than SQLite why a file cannot be made
+    with making(path, note), part_of(path) as (part, _):
+        for end in BESIDE:  # of a process that was killed here
+            part.with_name(part.name + end).unlink(missing_ok=True)
         with database_errors(path), closing(sqlite3.connect(part, isolation_level=None)) as db:
             # No write-ahead log before the end: the header that tells whose file it is must be in the file itself.
             db.executescript(
@@ -110,11 +120,6 @@ def create_database(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
         except OSError:  # no hard links on this file system: claim the name first
             path.touch(exist_ok=False)
             part.replace(path)
-    except OSError as error:
-        raise os_error(path, error) from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
     return open_database(path)
 
 
@@ -127,6 +132,10 @@ def open_database(path: Path) -> sqlite3.Connection:
     if is_open_here(path):
         raise RunInUseError(f"{path}: this process is writing this run already")
     check_header(path, TO_WRITE)
+    for place in (path, path.resolve().parent):
+        if not os.access(place, os.W_OK):
+            raise InputError(f"{path}: permission denied: {place} cannot be written to")
+    check_log(path, TO_WRITE.other)
     with database_errors(path):
         db = connect(path)
         try:
@@ -134,19 +143,13 @@ def open_database(path: Path) -> sqlite3.Connection:
         except BaseException:
             db.close()
             raise
-        _OPEN_HERE.add(path.resolve())
+        OPEN_HERE.add(path.resolve())
         return db
 
 
 def is_open_here(path: Path) -> bool:
     """Whether this process has the run file open to write it."""
-    return path.resolve() in _OPEN_HERE
-
-
-def close_database(path: Path, db: sqlite3.Connection) -> None:
-    """Close a run file that `open_database` or `create_database` opened."""
-    _OPEN_HERE.discard(path.resolve())
-    db.close()
+    return path.resolve() in OPEN_HERE
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -155,6 +158,7 @@ def connect(path: Path) -> sqlite3.Connection:
     # Exclusive: no shared memory (so it works on network file systems), and a lock that ends with the process.
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA wal_autocheckpoint = 0")  # the log is folded in by RunLog only
     return db
 
 
@@ -174,6 +178,7 @@ def check_header(path: Path, remedies: Remedies) -> None:
         raise InputError(f"{path}: is not a run file; {remedies.other}")
     if int.from_bytes(head[68:72], "big") != APPLICATION_ID:
         raise InputError(f"{path}: is a database of another program; {remedies.other}")
+    check_one_name(path)
 
 
 def check_content(path: Path, db: sqlite3.Connection, remedies: Remedies) -> None:

@@ -99,6 +99,7 @@ class Loop:
         self._known = sum(run_file.states().values())
         self._inbox: SimpleQueue[Done[Play] | None] = SimpleQueue()
         self._in_flight = 0
+        self._came = 0
         self._let_in_so_far = 0
         self._interrupted = False
         self._started = time.monotonic()
@@ -126,10 +127,17 @@ class Loop:
             try:
                 self._leave(lanes)
             finally:
-                with suppress(ChatirError):
-                    self._turn(self._returned(), None)
+                self._take_in_last()
             raise
         self._leave(lanes)
+
+    def _take_in_last(self) -> None:
+        """Commit what came back while the run was ending; say how much of all that came could not be saved."""
+        with suppress(ChatirError):
+            self._turn(self._returned(), None)
+        with suppress(ChatirError):
+            if lost := self._came - self._run_file.new_replies():
+                self._note(f"{lost} replies that came could not be saved")
 
     def _leave(self, lanes: dict[Role, Lane[Play]]) -> None:
         """Wait for the calls under way: perhaps they are paid for. An interrupt bounds the wait."""
@@ -176,6 +184,7 @@ class Loop:
             if step.error is None and targets is not None:
                 self._let_in(targets, step)
         finally:
+            self._came += len(step.replies)
             seconds = time.monotonic() - self._started
             self._run_file.commit(step.targets, step.replies, step.states, seconds, self._learnt())
             self._progress.session_seconds = seconds

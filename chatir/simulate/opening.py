@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,22 @@ from chatir.run.file import RunFile
 from chatir.run.rows import target_digest
 from chatir.run.schema import RunInUseError
 from chatir.simulate.target_checks import checked_targets
+from chatir.sqlite_files import BESIDE
 
 
-def open_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None, *, fresh: bool) -> RunFile:
+def open_run(
+    out: Path,
+    config: dict[str, Any],
+    targets: Iterable[Dialog] | None,
+    *,
+    fresh: bool,
+    note: Callable[[str], None] = lambda line: None,
+) -> RunFile:
     """Continue the run of `out`, or begin it.
 
     config: what fixes its result. targets: held against those of the run; None if they can be read once only. fresh:
-    keep an existing run aside and begin anew. Raises InputError for another's run, and for a file that is in the way.
+    keep an existing run aside and begin anew. note: called with a line about what is set aside. Raises InputError for
+    another's run, and for a file that is in the way.
     """
     path = out.with_suffix(".run")
     if fresh:
@@ -36,7 +45,7 @@ def open_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise os_error(out.parent, error) from None
-    return RunFile.create(path, config)
+    return RunFile.create(path, config, note)
 
 
 def existing_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None) -> RunFile | None:
@@ -123,7 +132,7 @@ def _remove(path: Path) -> None:
 
 def _files(path: Path) -> list[Path]:
     """A run file, and what SQLite may have left beside it."""
-    return [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))]
+    return [path, *(path.with_name(path.name + end) for end in BESIDE)]
 
 
 def _keep_aside(out: Path, path: Path) -> None:
@@ -135,7 +144,7 @@ def _keep_aside(out: Path, path: Path) -> None:
             raise
         except InputError:
             pass  # damaged or not a run file: kept aside as it is
-    present = [file for file in (out, *_files(path)) if file.exists()]
+    present = [file for file in (out, *(_files(path) if path.exists() else ())) if file.exists()]
     number = 1
     while any(_aside(file, number).exists() for file in (out, path)):
         number += 1

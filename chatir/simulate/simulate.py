@@ -15,6 +15,7 @@ from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunEr
 from chatir.files import atomic_writer, file_sha256
 from chatir.run.file import RunFile
 from chatir.run.provenance import provenance
+from chatir.signals import stopping_signals
 from chatir.simulate.loop import Loop
 from chatir.simulate.opening import check_export, existing_run, open_run
 from chatir.simulate.progress import Progress
@@ -68,9 +69,9 @@ def simulate(
     - `note`: called with a line that the user should see
 
     Raises InputError for bad input, another configuration or a run file in use, before anything is written. While the
-    run is on, with everything saved, it raises InterruptedRunError after SIGINT or SIGTERM (caught in the main thread
-    only), StoppedRunError before the cost limit would be passed or when a quota is exhausted, and InputError for a
-    target of a generator that is wrong and for what a player cannot go on with, a rejected key say.
+    run is on, with everything saved, it raises InterruptedRunError after SIGINT, SIGTERM or SIGHUP (caught in the main
+    thread only), StoppedRunError before the cost limit would be passed or when a quota is exhausted, and InputError for
+    a target of a generator that is wrong and for what a player cannot go on with, a rejected key say.
     """
     out = Path(out)
     check_settings(out, rounds=rounds, seed=seed, ask_again=ask_again)
@@ -95,7 +96,7 @@ def simulate(
         total = check_all_targets(targets, rounds, checks if there is None else [*checks, there.check])
         if there is not None and there.any_missing:
             _tell_of_images(there, None if fresh else existing_run(out, config, targets), note)
-    run = open_run(out, config, None if total is None else targets, fresh=fresh)
+    run = open_run(out, config, None if total is None else targets, fresh=fresh, note=note)
     try:
         run.start_session(provenance())
         adapted = run.adapted
@@ -164,12 +165,12 @@ def _export(run: RunFile, out: Path) -> None:
 
 @contextmanager
 def _signals(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Let SIGINT and SIGTERM call `interrupt`; a second one ends the wait for replies under way."""
+    """Let signals that end a command call `interrupt`; a second one ends the wait for replies under way."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = stopping_signals()
 
     def handle(number: int, frame: object) -> None:
         for each in numbers:

@@ -60,6 +60,18 @@ def test_others_may_read_what_was_fetched(released: Source, tmp_path: Path) -> N
     assert all(path.stat().st_mode & stat.S_IROTH for path in fetch(released, tmp_path))
 
 
+def test_what_a_killed_download_left_is_removed(released: Source, tmp_path: Path) -> None:
+    (tmp_path / "protocol").mkdir()
+    left = {name: tmp_path / "protocol" / name for name in ("tmpk3v_9x0q", "tmpwritten_", "tmpk3v_9x0q.txt")}
+    for name, path in left.items():
+        path.touch()
+        if name != "tmpwritten_":
+            os.utime(path, (1e9, 1e9))
+    fetch(released, tmp_path)
+    assert not left.pop("tmpk3v_9x0q").exists()
+    assert all(path.exists() for path in left.values()), "what is being written, and what is none"
+
+
 def test_what_is_there_is_not_asked_for_again(released: Source, tmp_path: Path) -> None:
     fetch(released, tmp_path)
     lines: list[str] = []

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import signal
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +134,36 @@ def test_a_redirect_is_refused_and_its_target_named(status: int, proved: bool) -
                 asyncio.run(play())
             assert KEY not in str(refused.value)
         assert not target.requests
+
+
+STOPPED = """
+import asyncio, sys
+from chatir.models.chat.connection import Connection
+
+connection = Connection(sys.argv[1], {}, None, float(sys.argv[2]))
+print(asyncio.run(connection.post({"model": "m", "messages": [{"role": "user", "content": "a cat"}]})).decode())
+"""
+
+
+def test_a_reply_that_came_while_the_process_was_stopped_is_read_however_long_that_was() -> None:
+    with ChatServer(in_order(FINE), latency=0.2) as server:
+        command = [sys.executable, "-c", STOPPED, server.url, "1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            while not server.requests:
+                time.sleep(0.005)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(2.5)
+            process.send_signal(signal.SIGCONT)
+            said, _ = process.communicate(timeout=60)
+        assert FINE in said
+        assert len(server.requests) == 1
+
+
+def test_a_reply_that_never_comes_is_given_up_in_time() -> None:
+    with ChatServer(in_order(fault.hang())) as server:
+        connection = Connection(server.url, {}, None, 0.1)
+        with pytest.raises(RequestError, match="no reply in time"):
+            asyncio.run(asyncio.wait_for(connection.post({"model": "m", "messages": []}), 30))
 
 
 CLIENT = """

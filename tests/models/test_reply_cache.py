@@ -411,6 +411,32 @@ def test_a_cache_that_is_not_there_is_made_with_its_folders_only_where_that_is_m
         ReplyCache(below)
 
 
+@pytest.mark.parametrize("damage", ["value = '[not json'", "value = '[]'", "value = x'00ff'", "key = '{}'"])
+def test_a_damaged_entry_is_a_miss_and_can_be_kept_again(path: Path, damage: str) -> None:
+    with closing(ReplyCache(path)) as cache:
+        cache.put(KEY, VALUE)
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute(f"UPDATE replies SET {damage}")
+        assert cache.get(KEY) is None
+        cache.put(KEY, VALUE)
+        assert cache.get(KEY) == VALUE
+
+
+def test_the_log_of_a_removed_cache_does_not_flow_into_the_next_one(path: Path) -> None:
+    process = writer(path, "first", 100_000)
+    assert process.stdout
+    assert process.stdout.readline() == "writing\n"
+    process.kill()
+    process.communicate()
+    path.unlink()
+    noted: list[str] = []
+    with closing(ReplyCache(path, note=noted.append)) as cache:
+        assert cache.models() == []
+    assert [line.split(": ")[1] for line in noted][:1] == [
+        "belonged to a replies.cache that is gone; it is kept as replies.cache-wal.old1, and not used"
+    ]
+
+
 def test_what_goes_wrong_later_is_one_line_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reply_cache, "BUSY_SECONDS", 0.05)
     cache = ReplyCache(path)
@@ -418,11 +444,6 @@ def test_what_goes_wrong_later_is_one_line_too(path: Path, monkeypatch: pytest.M
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(InputError, match=r"replies\.cache: the reply cache cannot be used: database is locked"):
             cache.put(KEY, VALUE)
-    cache.put(KEY, VALUE)
-    with closing(sqlite3.connect(path)) as other, other:
-        other.execute("UPDATE replies SET value = '[not json'")
-    with pytest.raises(InputError, match=r"replies\.cache: the reply cache cannot be used"):
-        cache.get(KEY)
     cache.close()
     with pytest.raises(InputError, match="closed"):
         cache.get(KEY)

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from players import answer, question, targets
 
@@ -44,6 +45,6 @@ print("ready", flush=True)
 try:
     simulate(targets(count), Asker(), Answerer(), out=out, rounds=rounds)
 except ChatirError as error:
-    print(error, file=sys.stderr)
-    sys.stderr.flush()
+    with suppress(OSError):  # its terminal may be closed
+        print(error, file=sys.stderr, flush=True)
     os._exit(error.exit_code)

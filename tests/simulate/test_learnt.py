@@ -78,7 +78,7 @@ def test_a_run_that_goes_on_is_given_back_what_was_learnt(tmp_path: Path) -> Non
 
 def test_a_run_in_which_nothing_was_learnt_is_as_version_0_1_wrote_it(tmp_path: Path) -> None:
     simulate(targets(3), Asking(), Answering(), out=tmp_path / "x.json", rounds=2)
-    assert query(tmp_path / "x.run", "SELECT key FROM run") == [("config",)]
+    assert query(tmp_path / "x.run", "SELECT key FROM run") == [("config",), ("log",)]
     assert query(tmp_path / "x.run", "SELECT name FROM sqlite_master WHERE name = 'notes'") == []
     config = json.loads(query(tmp_path / "x.run", "SELECT value FROM run")[0][0])
     assert sorted(config) == ["answerer", "ask_again", "deterministic", "questioner", "rounds", "seed"]

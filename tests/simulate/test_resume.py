@@ -111,7 +111,7 @@ def test_thirty_kills_change_nothing_and_nothing_committed_is_asked_again(
     assert not list(tmp_path.glob("*-wal"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_everything_and_exits_130(tmp_path: Path, started: Start, number: signal.Signals) -> None:
     out, log = tmp_path / "x.json", tmp_path / "log"
     process = started(out, 2000, 10, "slow", log)
@@ -129,6 +129,36 @@ def test_a_signal_saves_everything_and_exits_130(tmp_path: Path, started: Start,
     process = started(out, 2000, 10, "slow", log)
     assert process.wait(120) == 0
     assert Counter(log.read_text().splitlines()).most_common(1)[0][1] == 1, "nothing was asked twice"
+
+
+def test_a_closed_terminal_saves_everything(tmp_path: Path) -> None:
+    out, log = tmp_path / "x.json", tmp_path / "log"
+    log.touch()
+    child, terminal = os.forkpty()
+    if not child:
+        os.environ["PYTHONPATH"] = str(SCRIPT.parents[1])
+        os.execv(sys.executable, [sys.executable, str(SCRIPT), str(out), "2000", "10", "slow", str(log)])
+    wait_for(log, "answer")
+    os.close(terminal)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    asked = log.read_text().splitlines()
+    assert query(tmp_path / "x.run", "SELECT count(*) FROM replies") == [(len(asked),)], "what was under way is saved"
+
+
+def test_nohup_keeps_a_run_going_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    out, log = tmp_path / "x.json", tmp_path / "log"
+    process = subprocess.Popen(
+        ["nohup", sys.executable, str(SCRIPT), str(out), "60", "10", "slow", str(log)],
+        env=os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    log.touch()
+    wait_for(log, "answer")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 0
+    assert len(read_dialogs(out)) == 60
 
 
 def test_a_second_signal_does_not_wait_for_a_player_that_hangs(tmp_path: Path, started: Start) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import ipaddress
 import json
@@ -18,6 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from chatir import __version__
 from chatir.errors import InputError
+from chatir.models import patience
 from chatir.models.chat.errors import brief, status_error
 from chatir.models.chat.keys import hidden
 from chatir.models.chat.retry import RequestError
@@ -109,8 +109,9 @@ def is_loopback(host: str) -> bool:
 class Connection:
     """Posts chat requests to one URL. Redirects are refused, and no reply is read beyond `MOST_BYTES`.
 
-    key: sent in the header that the host wants, None for none. timeout: seconds for a request and its reply together.
-    Raises InputError where no client can be built: an unknown kind of proxy, a file of certificates that is missing.
+    key: sent in the header that the host wants, None for none. timeout: seconds for a request and its reply together,
+    without those in which this process is stopped. Raises InputError where no client can be built: an unknown kind of
+    proxy, a file of certificates that is missing.
     """
 
     def __init__(self, url: str, query: Mapping[str, str], key: str | None, timeout: float) -> None:
@@ -138,7 +139,7 @@ class Connection:
         try:
             # Bounded as a whole: the client's own time-outs do not see a reply that drips.
             async with (
-                asyncio.timeout(self._timeout),
+                patience.timeout(self._timeout),
                 self._client.stream(
                     "POST", self._url, content=json.dumps(body).encode(), extensions={"trace": trace}
                 ) as response,

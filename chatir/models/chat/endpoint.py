@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from chatir.dialog import Failure
@@ -23,6 +23,7 @@ from chatir.models.chat.replies import ChatReply, Spoken, Usage, parsed_reply, s
 from chatir.models.chat.retry import ATTEMPTS, USELESS, RequestError, ceiling, with_retries
 from chatir.models.chat.stopping import Stopping
 from chatir.models.completion import Completion, Request, total
+from chatir.models.remembered import Remembered
 from chatir.plugins import Context
 
 OPENAI_KEY = "OPENAI_API_KEY"
@@ -68,7 +69,7 @@ class ChatEndpoint:
         self._asking = _Asking(options, {})
         self._oddities = Oddities(options.model, self._note)
         self._progress = context.progress
-        self._cache = context.cache
+        self._remembered = Remembered(context)
         self.concurrency = options.concurrency
         self._address = Address.of(options.base_url)
         self._prices = Prices(options, self._address.url)
@@ -175,19 +176,26 @@ class ChatEndpoint:
         # By the options as given, so that a run finds the replies of another one that will have to adapt them, too.
         key["request"] = self._body(request, options, keyed=True)
         key |= {"seed": request.seed, "rules": _RULES} | ({"query": options.query} if options.query else {})
-        if self._cache is not None and (known := await asyncio.to_thread(self._cache.get, key)) is not None:
-            origin = known["origin"]
-            self.adapt(origin["adapted"])
-            return Completion(**known, cost=0.0, notes=self._oddities.notes(origin["model"], None))
+        known = await asyncio.to_thread(self._remembered.known, key) if self._remembered.on else None
+        if known is not None and (origin := self._origin(known)) is not None:
+            return replace(known, cost=0.0, notes=self._oddities.notes(origin["model"], None))
         completion = await self._asked(request)
-        if self._cache is not None and completion.origin is not None:
-            kept = {name: getattr(completion, name) for name in ("text", "cut", "tokens_in", "tokens_out", "origin")}
-            try:
-                await asyncio.to_thread(self._cache.put, key, kept)
-            except InputError as error:  # the reply is paid for, and must not be lost with the cache
-                self._cache = None
-                self._progress(f"{error}; going on without it")
+        if completion.origin is not None:  # the reply is paid for, and must not be lost with the cache
+            await asyncio.to_thread(self._remembered.keep, key, completion)
         return completion
+
+    def _origin(self, known: Completion) -> Mapping[str, Any] | None:
+        """Where a cached reply came from, whose adapted options are taken over; None for a damaged one."""
+        origin = known.origin or {}
+        adapted = origin.get("adapted")
+        if (
+            "model" not in origin
+            or not isinstance(adapted, dict)
+            or not adapted.keys() <= ChatOptions.model_fields.keys()
+        ):
+            return None
+        self.adapt(adapted)
+        return origin
 
     def _body(self, request: Request, options: ChatOptions, *, keyed: bool = False) -> dict[str, Any]:
         return chat_body(request, options, official=self._address.official, keyed=keyed)

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from chatir.errors import InputError
 from chatir.files import os_error
+from chatir.models.patience import Timer
 
 SCRIPT = Path(__file__).with_name("worker.py")
 END_SECONDS = 5.0
@@ -71,9 +72,8 @@ class WorkerProcess:
             late.set()
             _kill(process)
 
-        timer = threading.Timer(timeout, end) if timeout is not None else None
+        timer = Timer(timeout, end) if timeout is not None else None
         if timer is not None:
-            timer.daemon = True
             timer.start()
         try:
             reply = _exchange(process, {"op": operation, **request})

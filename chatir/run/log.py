@@ -1,0 +1,134 @@
+"""A run file's write-ahead log: bound to it by a mark that both hold, folded in before it grows large, and watched.
+
+SQLite finds a log by its name alone: what a killed run left would flow into any other run file that comes to have that
+name. So each log begins with a change of the mark that the run file holds when the log is empty, and a log without that
+mark is another's.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from chatir.errors import InputError
+from chatir.sqlite_files import is_locked, log_of
+
+LARGEST = 4 * 2**20
+"""Bytes of a log that are folded into the run file, as with SQLite's own 1,000 pages."""
+
+
+class RunLog:
+    """The log of a run file that this process has open to write.
+
+    The mark is a fact of the run: `log:`, 32 random hex digits, and how often it was written. It is changed whenever
+    the log is folded in, so that a log does not fit an older copy of its own run file either.
+    """
+
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        self.file = path.resolve()
+        self._log = log_of(self.file)
+        self._db = db
+        self._opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
+        self.begun = False
+        """Whether this process has written to the log."""
+        self._number: int | None = None
+
+    def begin(self) -> None:
+        """Fold in what is in the log, and begin it anew. Raises sqlite3.Error."""
+        if not _size(self._log):
+            self._write(_mark_of(self._db) or _new_mark())
+        self.fold()
+
+    def fold(self) -> None:
+        """Move the log's content into the run file, and begin the log anew with another mark. Raises sqlite3.Error."""
+        self.begun = False  # until the new log begins with its mark
+        mark = _new_mark()
+        self._write(mark)
+        self.move()
+        self._write(mark)
+        self._number = self._log.stat().st_ino if self._log.exists() else None
+        self.begun = True
+
+    def fold_if_large(self) -> None:
+        """`fold`, if the log is larger than `LARGEST`."""
+        if _size(self._log) > LARGEST:
+            self.fold()
+
+    def move(self) -> None:
+        """Move the log's content into the run file, wherever both are by now. Raises sqlite3.Error."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def trouble(self) -> str | None:
+        """What has happened to the file or its log while the run was on, None if nothing has."""
+        found = os.fstat(self._opened)
+        if not found.st_nlink:
+            return f"{self.file}: was removed while its run was on"
+        try:
+            there = os.path.samestat(self.file.stat(), found)
+        except OSError:
+            there = False
+        if not there:
+            return f"{self.file}: was renamed or moved while its run was on; its replies are all in it, where it is now"
+        if self._number is not None and (not self._log.exists() or self._log.stat().st_ino != self._number):
+            return f"{self._log}: was removed while its run was on; all replies that came are in {self.file.name}"
+        return None
+
+    def abandon(self) -> None:
+        """Leave no log behind that is still in its place, after trouble."""
+        with suppress(OSError):
+            if self._log.stat().st_ino == self._number:
+                self._log.unlink()
+
+    def close(self) -> None:
+        """Let the file go; only after its database is closed, whose locks would go with it (POSIX)."""
+        os.close(self._opened)
+
+    def _write(self, mark: str) -> None:
+        """Write the mark, so that its page is in the log: SQLite writes no page that does not change."""
+        written = self._db.execute("SELECT value FROM run WHERE key = 'log'").fetchone()
+        before, _, count = (written[0] if written else "").partition(" ")
+        value = f"{mark} {int(count or 0) + 1 if before == mark else 0}"
+        self._db.execute("INSERT OR REPLACE INTO run VALUES ('log', ?)", (value,))
+
+
+def check_log(path: Path, remedy: str) -> None:
+    """Raise InputError for a log, or a journal, that is not the run file's own; nobody has the file open.
+
+    A run file without a mark, of version 0.1, is taken for the owner of its log. remedy: what to do about another's.
+    """
+    file = path.resolve()  # the log is beside the file itself, not beside a link to it
+    journal = file.with_name(f"{file.name}-journal")
+    if _size(journal):  # a run file has none
+        raise InputError(f"{journal}: does not belong to {path.name}; {remedy}")
+    log = log_of(file)
+    if not _size(log):
+        return
+    mark = _mark_in(file)
+    if mark is not None and mark.encode() not in log.read_bytes() and not is_locked(file):
+        raise InputError(f"{log}: is the log of another run than {path.name}, a removed one; {remedy}")
+
+
+def _mark_in(file: Path) -> str | None:
+    """The mark in the file itself, whatever its log says; None where it holds none, or cannot be read."""
+    try:
+        address = f"{file.as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as db:
+            return _mark_of(db)
+    except sqlite3.Error:  # half of the log was folded in when the power went: SQLite completes it
+        return None
+
+
+def _mark_of(db: sqlite3.Connection) -> str | None:
+    found = db.execute("SELECT value FROM run WHERE key = 'log'").fetchone()
+    return found[0].partition(" ")[0] if found else None
+
+
+def _new_mark() -> str:
+    return f"log:{secrets.token_hex(16)}"
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
