@@ -45,8 +45,9 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def complain(message: str, code: int) -> int:
-    """One line on stderr, whatever the message holds."""
-    line = printable(" ".join(message.split()))
+    """One line on stderr, whatever the message holds. Its indentation stays: it may be a line of a traceback."""
+    indent = message[: len(message) - len(message.lstrip(" "))]
+    line = printable(indent + " ".join(message.split()))
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     tell(f"chatir: {line}", sys.stderr)

@@ -17,6 +17,7 @@ from chatir.questions import normalised_question
 from chatir.run.file import RunFile
 from chatir.run.rows import Learnt, ReplyRow, Role, State, StateRow, target_digest
 from chatir.simulate.budget import Budget
+from chatir.simulate.exceptions import PlayerExceptions
 from chatir.simulate.lane import Done, Lane, Work
 from chatir.simulate.play import FixedBatches, Play
 from chatir.simulate.player import Player
@@ -91,6 +92,7 @@ class Loop:
             cost_limit, players, self._arguments, lambda: progress.cost or 0.0, dearest, run_file.untold
         )
         self._soft_refusals = SoftRefusalCheck(soft_refusals, note)
+        self._exceptions = PlayerExceptions(players, progress, run_file.path, note)
         self._config = config
         self._adapted: dict[Role, dict[str, Any]] = {}
         self._adapted_config: dict[str, Any] = {}
@@ -113,8 +115,9 @@ class Loop:
         """Play the targets; returns when each has ended, well or by a failure.
 
         Raises what a player raised to stop the run, InputError for a target that is not the one the run file has in its
-        place and for a player that gives no reply for each dialog, StoppedRunError before the cost limit would be
-        passed, and InterruptedRunError after `interrupt`; everything committed is kept.
+        place, for a player that does not give a reply for each dialog and for one that only raises exceptions (the last
+        one is its cause), StoppedRunError before the cost limit would be passed, and InterruptedRunError after
+        `interrupt`; everything committed is kept.
         """
         numbered = enumerate(targets)
         lanes = {role: Lane(self._work(role), self._inbox) for role in self._players}
@@ -189,8 +192,9 @@ class Loop:
             self._run_file.commit(step.targets, step.replies, step.states, seconds, self._learnt())
             self._progress.session_seconds = seconds
             self._report(self._progress)
-        if step.error is not None:
-            raise step.error
+        ended = None if self._in_flight else self._let_in_so_far
+        if (error := step.error or self._exceptions.stopping(ended)) is not None:
+            raise error
         return step
 
     def _learnt(self) -> Learnt:
@@ -310,13 +314,16 @@ class Loop:
         name = self._players[stage].name
         results = call.result
         if call.error is not None:
-            if len(call.items) > 1 and self._fixed is None:
-                # One dialog may have spoiled it for all: each is tried once more on its own.
+            alone = len(call.items) > 1 and self._fixed is None
+            self._exceptions.raised(stage, call.error, call.items, final=not alone)
+            if alone:  # one dialog may have spoiled it for all: each is tried once more on its own
                 self._budget.lost(call.items)
                 step.alone += call.items
                 return
             results = [raised(call.error)] * len(call.items)
-        elif not isinstance(results, Sequence) or len(results) != len(call.items):
+        elif isinstance(results, Sequence) and len(results) == len(call.items):
+            self._exceptions.replied(stage)
+        else:
             count = len(results) if isinstance(results, Sequence) else type(results).__name__
             step.stop(InputError(f"{name}: gave {count} replies for {len(call.items)} dialogs"))
             return

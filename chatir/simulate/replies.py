@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,6 +10,7 @@ from chatir.dialog import Failure, Reply, text_problem
 from chatir.errors import InputError
 from chatir.plain_data import plain_data
 from chatir.run.rows import MOST_TOKENS
+from chatir.simulate.exceptions import exception_line, exception_text
 
 
 def checked(reply: Reply) -> Reply:
@@ -65,9 +65,4 @@ def _cost(value: object) -> float | None:
 
 def raised(error: BaseException) -> Reply:
     """The failure of a player that raised an exception; the traceback is its raw text."""
-    try:
-        message = f"{type(error).__name__}: {error}"
-        told = "".join(traceback.format_exception(error))
-    except Exception:  # an exception that cannot even be printed
-        message = told = type(error).__name__
-    return Reply.failed("exception", message, raw=told)
+    return Reply.failed("exception", exception_line(error), raw=exception_text(error))

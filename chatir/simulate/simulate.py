@@ -66,12 +66,14 @@ def simulate(
       view images"), so that its dialog fails; "keep" keeps it as an answer
     - `fresh`: keep an existing run aside and start anew
     - `report`: called with the run's `Progress` as it goes on
-    - `note`: called with a line that the user should see
+    - `note`: called with a line that the user should see; the first exception of a player comes as a line for each of
+      its traceback
 
     Raises InputError for bad input, another configuration or a run file in use, before anything is written. While the
     run is on, with everything saved, it raises InterruptedRunError after SIGINT, SIGTERM or SIGHUP (caught in the main
     thread only), StoppedRunError before the cost limit would be passed or when a quota is exhausted, and InputError for
-    a target of a generator that is wrong and for what a player cannot go on with, a rejected key say.
+    a target of a generator that is wrong and for what a player cannot go on with, a rejected key say. A player that
+    only raises exceptions stops it with an InputError too, whose `__cause__` is the last of them.
     """
     out = Path(out)
     check_settings(out, rounds=rounds, seed=seed, ask_again=ask_again)

@@ -1,0 +1,112 @@
+"""What exceptions of players come to: the first one is shown, and a player that does nothing else stops the run."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from chatir.errors import InputError
+from chatir.run.rows import Role
+from chatir.simulate.play import Play
+from chatir.simulate.player import Player
+from chatir.simulate.progress import Progress
+
+MOST_CALLS = 8
+"""Calls that failed, with no reply of that player in the session, after which the run stops."""
+FIRST_LINES, LAST_LINES = 12, 28
+"""Lines of a longer traceback that are shown."""
+_LOOP = Path(__file__).parent
+
+
+class PlayerExceptions:
+    """Counts the exceptions of each player in a session, shows the first, and tells when they must stop the run."""
+
+    def __init__(
+        self, players: Mapping[Role, Player], progress: Progress, run_file: Path, note: Callable[[str], None]
+    ) -> None:
+        """run_file: keeps the tracebacks. note: called with a line for the user, for each line of a traceback too."""
+        self._players = players
+        self._progress = progress
+        self._run_file = run_file
+        self._note = note
+        self._raised: Counter[Role] = Counter()
+        self._calls: Counter[Role] = Counter()
+        self._dialogs: Counter[Role] = Counter()
+        self._last: dict[Role, BaseException] = {}
+        self._replied: set[Role] = set()
+
+    def replied(self, role: Role) -> None:
+        """The player gave replies."""
+        self._replied.add(role)
+
+    def raised(self, role: Role, error: BaseException, plays: Collection[Play], *, final: bool) -> None:
+        """The player raised an exception in a call with these dialogs. final: they fail, and are not tried alone."""
+        self._show(role, error, "" if final else f" about {len(plays)} dialogs, each of which is tried again alone")
+        if not final:
+            return
+        self._last[role] = error
+        self._dialogs[role] += len(plays)
+        # A dialog that fails again, where others ended well, says nothing of those.
+        self._calls[role] += not self._progress.dialogs or not all(play.failed for play in plays)
+
+    def stopping(self, ended: int | None) -> InputError | None:
+        """The error that stops the run: a player raised an exception in each call. Its cause is the last one.
+
+        ended: the targets of the run, where all have ended; None while it is on, when no fewer calls count than may be
+        under way at once, because exceptions come back sooner than replies.
+        """
+        for role, calls in self._calls.items():
+            most = max(MOST_CALLS, self._players[role].concurrency)
+            if role not in self._replied and (calls >= most or self._dialogs[role] == ended):
+                return self._error(role)
+        return None
+
+    def _error(self, role: Role) -> InputError:
+        error, dialogs = self._last[role], self._dialogs[role]
+        told = InputError(
+            f"{self._players[role].name} raised an exception for each of {dialogs} dialogs and gave no reply, the last "
+            f"one {exception_line(error)}; the tracebacks are kept in {self._run_file}; correct the player, and the "
+            "same command goes on, without --fresh"
+        )
+        told.__cause__ = error
+        return told
+
+    def _show(self, role: Role, error: BaseException, about: str) -> None:
+        name = self._players[role].name
+        self._raised[role] += 1
+        if self._raised[role] == 1:
+            self._note(f"{name} raised an exception{about}:")
+            for line in _shown(error):
+                self._note(line)
+        elif self._raised[role] == 2:
+            kept = f"the traceback of each dialog that fails is kept in {self._run_file}"
+            self._note(f"{name} raised {type(error).__name__} again; {kept}")
+
+
+def exception_line(error: BaseException) -> str:
+    """An exception as the last line of its traceback shows it; its type alone where it cannot be printed."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
+
+
+def exception_text(error: BaseException, *, own: bool = False) -> str:
+    """The whole traceback, or what Python can tell of it. own: without the frames of the loop, which called."""
+    frames = error.__traceback__
+    while own and frames is not None and Path(frames.tb_frame.f_code.co_filename).parent == _LOOP:
+        frames = frames.tb_next
+    try:
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except Exception:  # an exception that cannot even be printed
+        return exception_line(error)
+
+
+def _shown(error: BaseException) -> list[str]:
+    """The lines of a traceback, cut in the middle where they are many."""
+    lines = [line for line in exception_text(error, own=True).splitlines() if line.strip()]
+    if (more := len(lines) - FIRST_LINES - LAST_LINES) <= 0:
+        return lines
+    return [*lines[:FIRST_LINES], f"  ... {more} lines are left out", *lines[-LAST_LINES:]]
