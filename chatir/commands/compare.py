@@ -148,6 +148,9 @@ def _printed(comparison: Comparison, form: str) -> str:
         from chatir.compare.tables.markdown import as_markdown
 
         return as_markdown(comparison).removesuffix("\n")
+    if form in ("latex", "csv"):
+        for line in comparison.notes:
+            note(line)
     if form == "latex":
         from chatir.compare.tables.latex import as_latex
 
@@ -155,8 +158,6 @@ def _printed(comparison: Comparison, form: str) -> str:
     if form == "csv":
         from chatir.compare.tables.frames import as_csv
 
-        for line in comparison.notes:
-            note(line)
         return as_csv(comparison).removesuffix("\n")
     from chatir.compare.tables.terminal import as_text
 

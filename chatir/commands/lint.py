@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from chatir.commands.arguments import FILE, format_option
-from chatir.console import say
+from chatir.console import note, say
 
 
 @click.command()
@@ -33,8 +33,12 @@ def lint(files: tuple[Path, ...], reference: Path | None, rounds: int, form: str
     """
     import json
 
+    from chatir.compare.dialog_counts import QUERIES
     from chatir.compare.lint import lint as lint_file
     from chatir.compare.lint_table import lint_table
 
     reports = [lint_file(file, reference, rounds=rounds) for file in files]
+    for report in reports:
+        if not report.asks:
+            note(f"{report.file}: {QUERIES}")
     say(json.dumps([report.as_json() for report in reports], indent=2) if form == "json" else lint_table(reports))

@@ -12,7 +12,15 @@ import numpy as np
 from chatir.compare.agreement import agreement
 from chatir.compare.common_dialogs import common_dialogs
 from chatir.compare.comparison import Agreement, ComparedRun, Comparison
-from chatir.compare.dialog_counts import Counts, defects, dialog_counts, language, repetition
+from chatir.compare.dialog_counts import (
+    QUERIES,
+    Counts,
+    defects,
+    dialog_counts,
+    language,
+    most_lack_questions,
+    repetition,
+)
 from chatir.compare.method import method
 from chatir.compare.near_duplicates import near_duplicates as count_near_duplicates
 from chatir.compare.rank_measures import image_weights
@@ -76,7 +84,7 @@ def compare(
     images = len({dialog.image for dialog in dialogs[0]})
     report(f"comparing over {images:,} images")
     _check_round_zero(compared, notes.append)
-    _tell_of_lengths_and_failures(compared, notes.append)
+    _tell_of_unlike_dialogs(compared, notes.append)
     sides = sides_of(compared)
     first = _side(sides, baseline)
     pairs = list(_pairs(first, sides, all_pairs))
@@ -103,13 +111,15 @@ def _compared(
     run: Run, dialogs: tuple[Dialog, ...], retrieval: Mapping[str, Retrieval], near: Counts | None
 ) -> ComparedRun:
     counts, weights = dialog_counts(dialogs, near), image_weights([dialog.image for dialog in dialogs])
+    wrong = defects(dialogs)
+    asks = not most_lack_questions(wrong, int(counts.rounds.sum()))
     return ComparedRun(
         run=run,
         dialogs=dialogs,
         counts=counts,
-        repetition=repetition(counts, weights),
-        language=language(counts, weights),
-        defects=defects(dialogs),
+        repetition=repetition(counts, weights) if asks else None,
+        language=language(counts, weights) if asks else None,
+        defects=wrong,
         retrieval=retrieval,
     )
 
@@ -126,8 +136,11 @@ def _check_round_zero(runs: Sequence[ComparedRun], note: Callable[[str], None]) 
                 note(f"{printable(label)}: ranks {count:,} captions of {names}; are its ranks made in low precision?")
 
 
-def _tell_of_lengths_and_failures(runs: Sequence[ComparedRun], note: Callable[[str], None]) -> None:
-    """Tell of what makes rows less alike than they look: dialogs of several lengths, and those that failed."""
+def _tell_of_unlike_dialogs(runs: Sequence[ComparedRun], note: Callable[[str], None]) -> None:
+    """Tell of what makes rows less alike than they look: no questions, dialogs of several lengths, failed ones."""
+    for run in runs:
+        if not run.asks:
+            note(f"{printable(run.name)}: {QUERIES}; its repeats are not counted")
     if any((run.counts.rounds != runs[0].counts.rounds).any() for run in runs):
         lengths = ", ".join(f"{printable(run.name)} {run.counts.rounds.mean():.2f}" for run in runs)
         note(f"dialogs have several lengths ({lengths} rounds on average): such runs' questions are not compared")
@@ -175,6 +188,6 @@ def _agreements(runs: Sequence[ComparedRun], baseline: Side, every: bool, seed: 
 
 def _worst(run: ComparedRun, count: int) -> tuple[int, ...]:
     """The places of the dialogs with most repeats, the earlier first among equals; none without a repeat."""
-    repeats = run.counts.repeats
+    repeats = run.counts.repeats if run.asks else np.zeros_like(run.counts.repeats)
     order = np.argsort(-repeats, kind="stable")[:count]
     return tuple(int(place) for place in order if repeats[place])

@@ -23,15 +23,16 @@ class ComparedRun:
     - `run`: the dialogue file, whole, and what its run file tells
     - `counts`: figures of each dialog
     - `repetition`, `language`, `defects`: named and counted as `compare --format json` prints them: means over images,
-      `dialogs_with_repeats` a share (0 to 1), defects in rounds
+      `dialogs_with_repeats` a share (0 to 1), defects in rounds; repetition and language are None where most rounds
+      hold no question
     - `retrieval`: how each retriever found the targets in its corpus, by the label that tells these from others
     """
 
     run: Run
     dialogs: tuple[Dialog, ...]
     counts: DialogCounts
-    repetition: Mapping[str, float | None]
-    language: Mapping[str, float | None]
+    repetition: Mapping[str, float | None] | None
+    language: Mapping[str, float | None] | None
     defects: Mapping[str, int]
     retrieval: Mapping[str, Retrieval]
 
@@ -39,6 +40,11 @@ class ComparedRun:
     def name(self) -> str:
         """The run's name."""
         return self.run.name
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is made of questions: a file of rewritten queries is not."""
+        return self.repetition is not None
 
 
 @dataclass(frozen=True)

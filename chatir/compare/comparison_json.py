@@ -46,8 +46,8 @@ def _run(run: ComparedRun) -> dict[str, Any]:
         "questioner": _player(run.run.questioner),
         "answerer": _player(run.run.answerer),
         "seed": run.run.seed,
-        "repetition": dict(run.repetition),
-        "language": dict(run.language),
+        "repetition": run.repetition and dict(run.repetition),
+        "language": run.language and dict(run.language),
         "defects": dict(run.defects),
         "retrieval": {label: _retrieval(found) for label, found in run.retrieval.items()},
     }

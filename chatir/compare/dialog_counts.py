@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,24 @@ from chatir.compare.defects import DEFECTS, round_defects
 from chatir.dialog import Dialog
 from chatir.questions import normalised_question, repeated
 from chatir.retriever.metrics import Figures
+
+REPETITION = (
+    "repeats_per_dialog",
+    "exact_repeats_per_dialog",
+    "dialogs_with_repeats",
+    "unique_questions_per_dialog",
+    "onset_round",
+)
+"""Figures of every run's repetition, by their names in JSON."""
+LANGUAGE = (
+    "unique_question_tokens_per_dialog",
+    "unique_answer_tokens_per_dialog",
+    "words_per_question",
+    "words_per_answer",
+)
+"""Figures of every run's language, by their names in JSON."""
+QUERIES = "most rounds hold no question: this is probably a file of rewritten queries, one whole text a round"
+"""What to say of such a file."""
 
 Counts = NDArray[np.int64]
 
@@ -66,6 +84,11 @@ def _counts(dialog: Dialog) -> tuple[float, ...]:
 
 def _distinct_tokens(texts: Iterable[str]) -> int:
     return len({token for text in texts for token in normalised_question(text).split()})
+
+
+def most_lack_questions(defects: Mapping[str, int], rounds: int) -> bool:
+    """Whether more than half of so many rounds hold no question: such a file is no dialogs, but probably queries."""
+    return 2 * defects["missing_question_mark"] > rounds
 
 
 def repetition(counts: DialogCounts, weights: Figures | None = None) -> dict[str, float | None]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chatir.compare.defects import DEFECTS, round_defects
+from chatir.compare.dialog_counts import most_lack_questions
 from chatir.dialog import Round, image_problem
 from chatir.dialogue_json import Entry, read_entries
 from chatir.questions import normalised_question
@@ -55,6 +56,11 @@ class LintReport:
     rounds: int
     defects: dict[str, int]
     examples: dict[str, list[Example]]
+
+    @property
+    def asks(self) -> bool:
+        """Whether at least half of the rounds hold a question; a file of rewritten queries does not."""
+        return not most_lack_questions(self.defects, self.rounds)
 
     def as_json(self) -> dict[str, Any]:
         """The report as `lint --format json` prints it."""

@@ -33,9 +33,9 @@ def verdict(pair: Pair, differences: Sequence[Difference]) -> Verdict:
     decided = [_finding(one, a, b) for one in own if one.decided]
     undecided = [_undecided(one) for one in own if not one.decided]
     if not own:
-        untested = (
-            f"Nothing is tested between {b.name} and {a.name}: their dialogs have other lengths or no rounds, and"
-        )
+        texts = " and ".join(side.name for side in (b, a) if not side.asks)
+        why = f"most rounds of {texts} hold no question" if texts else "their dialogs have other lengths or no rounds"
+        untested = f"Nothing is tested between {b.name} and {a.name}: {why}, and"
         return Verdict(a.name, b.name, "runs", differs, f"{untested} no retriever ranked both.")
     sentences = []
     if decided:

@@ -28,7 +28,7 @@ def repeats_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
     """Repeats per dialog, and beneath them, paler and hatched, exact ones."""
     from matplotlib.patches import Patch
 
-    runs = [run for run in comparison.runs if run.dialogs]
+    runs = [run for run in comparison.runs if run.dialogs and run.asks]
     if not runs:
         return
     figure = new_figure(COLUMN, 0.5 + 2 * LINE + 2.5 * BAR * len(runs))
@@ -43,7 +43,7 @@ def repeats_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
 
 def unique_tokens_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
     """Distinct tokens per dialog, of questions and of answers."""
-    runs = [run for run in comparison.runs if run.dialogs]
+    runs = [run for run in comparison.runs if run.dialogs and run.asks]
     if not runs:
         return
     figure = new_figure(PAGE, 0.5 + LINE + 1.7 * BAR * len(runs))

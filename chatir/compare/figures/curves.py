@@ -94,7 +94,9 @@ def truncation_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
 
 def onset_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
     """The share of dialogs that have repeated a question by each round; none where no run ever repeats one."""
-    shares = {run.name: repeated_by_round(run, comparison.rounds) for run in comparison.runs if run.dialogs}
+    shares = {
+        run.name: repeated_by_round(run, comparison.rounds) for run in comparison.runs if run.dialogs and run.asks
+    }
     if not any(share.any() for share in shares.values()):
         return
     figure = _sheet(COLUMN, 2.2, look, list(shares))

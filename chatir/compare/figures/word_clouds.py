@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -32,26 +33,29 @@ GREATEST = 30.0
 """Size of the most frequent word at most, points."""
 DOTS = 2
 """Dots a point in which words are laid out."""
+LONGEST = 40
+"""Characters of a word at most: what is longer fits into no cloud, and takes minutes to find that out."""
 SEED = 1
 TELLING = frozenset({"no", "not", "yes"})
 """Words that say nothing in a text, but all in an answer."""
 
 
 def word_cloud_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
-    """The questions of all runs, then their answers: a cloud for each run, in its color."""
-    if not comparison.runs:
+    """The questions of all runs that ask, then their answers: a cloud for each run, in its color."""
+    runs = [run for run in comparison.runs if run.asks]
+    if not runs:
         return
     for side in ("questions", "answers"):
-        columns = min(COLUMNS, len(comparison.runs))
-        rows = math.ceil(len(comparison.runs) / columns)
+        columns = min(COLUMNS, len(runs))
+        rows = math.ceil(len(runs) / columns)
         width = PAGE / COLUMNS
         figure = new_figure(width * columns, rows * (width * SHAPE + 0.22))
         grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-        most = MOST_WORDS if len(comparison.runs) <= MANY_RUNS else FEWER_WORDS
-        for axes, run in zip(grid, comparison.runs, strict=False):
+        most = MOST_WORDS if len(runs) <= MANY_RUNS else FEWER_WORDS
+        for axes, run in zip(grid, runs, strict=False):
             axes.set_title(look.labels[run.name])
             _draw(axes, telling_words(run, side), look.styles[run.name].color, look, most)
-        for axes in grid[len(comparison.runs) :]:
+        for axes in grid[len(runs) :]:
             axes.set_visible(False)
         yield Drawn(f"word_clouds_{side}", f"Most frequent words of {side}", figure)
 
@@ -60,12 +64,13 @@ def telling_words(run: ComparedRun, side: Side) -> dict[str, int]:
     """How often each word stands in a run's questions or answers, most frequent first, equal ones by the alphabet.
 
     Words are the white-space tokens of the normalised texts without leaked labels; English words that say nothing
-    (is, the, there) are left out, unless there is nothing else.
+    (is, the, there) are left out, unless there is nothing else. So are words that nobody can read: those without a
+    visible character, and those longer than `LONGEST`.
     """
     texts = Counter(one.question if side == "questions" else one.answer for d in run.dialogs for one in d.rounds)
     counts: Counter[str] = Counter()
     for text, times in texts.items():
-        for word in _words(text):
+        for word in filter(_readable, _words(text)):
             counts[word] += times
     idle = idle_words() - (TELLING if side == "answers" else frozenset())
     telling = {word: times for word, times in counts.items() if word not in idle} or counts
@@ -76,6 +81,10 @@ def _words(text: str) -> list[str]:
     """The normalised words of what stands between a text's leading label, if it has one, and the next."""
     leading = LEAKED_LABEL.match(text.strip())
     return normalised_question(text.strip()[leading.end() :] if leading else text).split()
+
+
+def _readable(word: str) -> bool:
+    return len(word) <= LONGEST and not all(unicodedata.category(c) in ("Cc", "Cf", "Mn") for c in word)
 
 
 @lru_cache(maxsize=1)
@@ -122,7 +131,7 @@ def _covers(font: str, word: str) -> bool:
 def outlines(words: Words, font: str, most: int) -> tuple[list[Path], list[Path]]:
     """The words' outlines where they belong in a cloud of width 1: large ones and small ones."""
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+    from matplotlib.textpath import TextPath, text_to_path
     from matplotlib.transforms import Affine2D
     from wordcloud import WordCloud
 
@@ -144,9 +153,9 @@ def outlines(words: Words, font: str, most: int) -> tuple[list[Path], list[Path]
     small: list[Path] = []
     properties = FontProperties(fname=font_file(font))
     for (word, _), size, (top, left), _, _ in cloud.layout_:
-        outline: TextPath = TextPath((0, 0), word, size=size, prop=properties, usetex=False)
-        if not len(outline.vertices):
+        if not len(text_to_path.get_text_path(properties, word)[0]):  # letters that are blank, as Hangul fillers are
             continue
+        outline: TextPath = TextPath((0, 0), word, size=size, prop=properties, usetex=False)
         upper = outline.get_extents().y1
         place = Affine2D().scale(1, -1).translate(left, top + upper).scale(1 / width)
         (large if size > 1.6 * SMALL * DOTS else small).append(outline.transformed(place))

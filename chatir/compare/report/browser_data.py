@@ -64,12 +64,13 @@ def _run(run: ComparedRun, labels: Sequence[str], texts: TextPool, images: TextP
     found = [run.retrieval.get(label) for label in labels]
     return {
         "name": run.name,
+        "asks": run.asks,
         "captions": [texts.place(dialog.caption) for dialog in run.dialogs],
         "rounds": [
             [texts.place(text) for one in dialog.rounds for text in (one.question, one.answer)]
             for dialog in run.dialogs
         ],
-        "repeats": [repeated_rounds(dialog) for dialog in run.dialogs],
+        "repeats": [repeated_rounds(dialog) if run.asks else [] for dialog in run.dialogs],
         "defects": [_defects(dialog) for dialog in run.dialogs],
         "ranks": [one and one.ranks.T.tolist() for one in found],
         "tops": [one and _tops(one, images) for one in found],

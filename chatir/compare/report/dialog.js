@@ -80,7 +80,7 @@ function column(run, target, label, top, ownCaption) {
 
 function outcome(run, target, known) {
   const last = known.findLast((rank) => rank > 0);
-  const told = [counted(repeats[run][target], "repeat")];
+  const told = data.runs[run].asks ? [counted(repeats[run][target], "repeat")] : [];
   if (last) told.unshift(`rank ${grouped(known[0])} → ${grouped(last)}`);
   return element("span", { text: told.join(" · ") });
 }

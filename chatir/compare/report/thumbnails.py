@@ -68,7 +68,7 @@ def most_telling(comparison: Comparison) -> list[int]:
     if ranked:
         telling = np.max([_factors(ranks) for ranks in ranked.values()], axis=0)
     else:
-        telling = np.max([run.counts.repeats for run in comparison.runs], axis=0)
+        telling = np.max([run.counts.repeats * run.asks for run in comparison.runs], axis=0)
     return [int(place) for place in np.argsort(-telling, kind="stable")]
 
 

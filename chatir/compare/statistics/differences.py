@@ -123,16 +123,16 @@ def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[D
 
 
 def _primary(pair: Pair, rounds: int) -> Iterator[Measured]:
-    """What is tested of a pair; texts of dialogs that are longer on one side cannot be held against each other."""
+    """What is tested of a pair; texts are, where they are of one kind."""
     for measured in primary(shared_labels(*pair), rounds):
-        if measured.retriever is not None or same_lengths(*pair):
+        if measured.retriever is not None or same_kind(*pair):
             yield measured
 
 
-def same_lengths(a: Side, b: Side) -> bool:
-    """Whether each dialog has as many rounds in all runs of both sides."""
+def same_kind(a: Side, b: Side) -> bool:
+    """Whether the texts of all runs of both sides can be compared: questions, each dialog with as many rounds."""
     lengths = [run.counts.rounds for side in (a, b) for run in side.runs]
-    return all((other == lengths[0]).all() for other in lengths[1:])
+    return a.asks and b.asks and all((other == lengths[0]).all() for other in lengths[1:])
 
 
 def descriptive_differences(pairs: Sequence[Pair], rounds: int, ks: Sequence[int], seed: int) -> list[Difference]:
@@ -180,7 +180,7 @@ def _intervals(
 
 
 def _described(pair: Pair, rounds: int, ks: Sequence[int]) -> Iterator[Measured]:
-    yield from _texts(pair) if same_lengths(*pair) else ()
+    yield from _texts(pair) if same_kind(*pair) else ()
     for label in shared_labels(*pair) if rounds else []:
         yield from (Measured(f"hits@{k}", label, rounds) for k in ks if k != PRIMARY_K)
         yield from (Measured(f"recall@{k}", label, rounds) for k in ks)

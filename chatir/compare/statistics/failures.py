@@ -11,7 +11,7 @@ import numpy as np
 from chatir.compare.comparison import Difference, FailureBound
 from chatir.compare.rank_measures import best_log_rank_integrals, hits, per_image
 from chatir.compare.runs import Run
-from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES, Pair, same_lengths, shared_labels
+from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES, Pair, same_kind, shared_labels
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means, sign_flip_p
 from chatir.compare.statistics.sides import PRIMARY_K, Measured, Side
 from chatir.compare.statistics.significance import cohens_g, exact_mcnemar, standardised_mean
@@ -94,7 +94,7 @@ def failure_bounds(pairs: Sequence[Pair], rounds: int) -> Iterator[FailureBound]
     last in its corpus, in every round. A figure that some other dialog lacks has no bounds.
     """
     for found in failed_pairs(pairs):
-        if same_lengths(found.a, found.b):
+        if same_kind(found.a, found.b):
             yield from _bound(
                 found, Measured("repeats_per_dialog"), lambda run: _repeats(run, rounds), max(rounds - 1, 0)
             )

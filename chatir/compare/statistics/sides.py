@@ -48,6 +48,11 @@ class Side:
         return len({dialog.image for dialog in self.runs[0].dialogs}) < len(self.runs[0].dialogs)
 
     @property
+    def asks(self) -> bool:
+        """Whether all runs are made of questions."""
+        return all(run.asks for run in self.runs)
+
+    @property
     def labels(self) -> list[str]:
         """The retrievers, in their corpora, that have ranked all runs."""
         first, *others = self.runs
@@ -125,7 +130,9 @@ def seed_group(side: Side, rounds: int) -> SeedGroup:
         name=side.name,
         runs=tuple(run.name for run in side.runs),
         seeds=tuple(run.run.seed or 0 for run in side.runs),
-        spread=tuple(_spread(side, measured) for measured in primary(side.labels, rounds)),
+        spread=tuple(
+            _spread(side, measured) for measured in primary(side.labels, rounds) if side.asks or measured.retriever
+        ),
     )
 
 

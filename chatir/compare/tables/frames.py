@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Difference
+from chatir.compare.dialog_counts import LANGUAGE, REPETITION
 from chatir.compare.rank_measures import last_ranks
 from chatir.compare.retrieval import LEVEL, Retrieval
 from chatir.console import printable
@@ -42,13 +43,17 @@ def runs_frame(comparison: Comparison) -> DataFrame:
             "seed": one.run.seed,
             "dialogs": len(one.dialogs),
             "rounds": comparison.rounds,
-            **one.repetition,
-            **one.language,
+            **_texts(one),
             **one.defects,
         }
         for one in comparison.runs
     ]
     return pd.DataFrame(rows).astype({"seed": "Int64"})
+
+
+def _texts(run: ComparedRun) -> dict[str, float | None]:
+    """Figures of a run's texts; None for those that cannot be given."""
+    return {**dict.fromkeys((*REPETITION, *LANGUAGE)), **(run.repetition or {}), **(run.language or {})}
 
 
 def curves_frame(comparison: Comparison) -> DataFrame:
@@ -107,7 +112,7 @@ def dialogs_frame(comparison: Comparison) -> DataFrame:
         frame = pd.DataFrame(
             {"run": run.name, "id": [d.id for d in run.dialogs], "image": [d.image for d in run.dialogs]}
         )
-        for field in fields(run.counts):
+        for field in fields(run.counts) if run.asks else ():
             if (values := getattr(run.counts, field.name)) is not None:
                 frame[field.name] = values
         for label, found in run.retrieval.items():
@@ -156,7 +161,7 @@ def tidy(comparison: Comparison) -> DataFrame:
 def _run_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     for run in comparison.runs:
         told = {"run": run.name, "n": comparison.images}
-        for metric, value in {**run.repetition, **run.language, **run.defects}.items():
+        for metric, value in {**_texts(run), **run.defects}.items():
             yield {**told, "metric": metric, "value": value}
         for row in _curves(run):
             yield {**row, **told, "level": LEVEL if "low" in row else None}

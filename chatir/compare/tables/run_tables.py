@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chatir.compare.comparison import ComparedRun, Comparison
+from chatir.compare.dialog_counts import LANGUAGE, REPETITION
 from chatir.compare.measures import NOT_GIVEN, Measure, measure
 from chatir.compare.tables.table import BEST, DIFFERS, Cell, Column, Mark, Table, at_round, counted, run_name
 
@@ -22,31 +23,40 @@ class _Figures:
 
 def repetition_table(comparison: Comparison) -> Table:
     """How often questions are repeated, and from which round on."""
-    keys = list(dict.fromkeys(key for run in comparison.runs for key in run.repetition))
-    columns = [
-        _Figures(measure(key, comparison.images), [r.repetition.get(key) for r in comparison.runs]) for key in keys
-    ]
-    rounds = [run.counts.rounds for run in comparison.runs]
+    columns = _of_texts(comparison, REPETITION, [run.repetition for run in comparison.runs])
+    rounds = [run.counts.rounds for run in comparison.runs if run.asks]
     if any((other != rounds[0]).any() for other in rounds):  # who asks less repeats less: nobody is best
         columns = [replace(column, measure=replace(column.measure, better=None)) for column in columns]
     about = (
         f"{_extent(comparison)} A question repeats an earlier one of its dialog if the two are the same once case, "
         "punctuation, white space and leaked labels are taken away; an exact repeat is the same as it stands."
     )
-    return _run_table(comparison, "repetition", "Repetition", about, columns, "no dialog repeats a question")
+    return _run_table(
+        comparison, "repetition", "Repetition", about, columns, _not_given(comparison, "no dialog repeats a question")
+    )
 
 
 def language_table(comparison: Comparison) -> Table:
     """What the texts are like; nothing in it is better or worse."""
-    keys = list(dict.fromkeys(key for run in comparison.runs for key in run.language))
-    columns = [
-        _Figures(measure(key, comparison.images), [r.language.get(key) for r in comparison.runs]) for key in keys
-    ]
+    columns = _of_texts(comparison, LANGUAGE, [run.language for run in comparison.runs])
     about = (
         f"{_extent(comparison)} Tokens are the white-space tokens of the normalised texts, words those of the texts as "
         "they stand."
     )
-    return _run_table(comparison, "language", "Language", about, columns, "there is no round")
+    return _run_table(comparison, "language", "Language", about, columns, _not_given(comparison, "there is no round"))
+
+
+def _of_texts(
+    comparison: Comparison, keys: Iterable[str], told: Sequence[Mapping[str, float | None] | None]
+) -> list[_Figures]:
+    """Columns of what is told of the texts of each run: these keys, and those that a run has beside them."""
+    every = dict.fromkeys((*keys, *(key for one in told for key in one or ())))
+    return [_Figures(measure(key, comparison.images), [one.get(key) if one else None for one in told]) for key in every]
+
+
+def _not_given(comparison: Comparison, otherwise: str) -> list[str]:
+    """Why figures of texts are not given."""
+    return [otherwise] if all(run.asks for run in comparison.runs) else [otherwise, "most rounds hold no question"]
 
 
 def retrieval_tables(comparison: Comparison) -> list[Table]:
@@ -77,7 +87,7 @@ def _retrieval(comparison: Comparison, label: str, place: int) -> Table:
     )
     missing = "not ranked with this retriever and corpus, or some dialogs had ended before that round"
     title = f"Retrieval by {label} in {ranking.images:,} images"
-    return _run_table(comparison, f"retrieval-{place}", title, about, columns, missing)
+    return _run_table(comparison, f"retrieval-{place}", title, about, columns, [missing])
 
 
 def _at(run: ComparedRun, label: str, key: str, round_: int) -> float | None:
@@ -96,11 +106,11 @@ def defects_table(comparison: Comparison) -> Table:
         columns = [_Figures(Measure("defects", "defects", "rounds", 0), [0 for _ in comparison.runs])]
     clean = [measure(kind, comparison.images).name for kind in kinds if kind not in some]
     about = _extent(comparison) + (f" No run has any round with: {', '.join(clean)}." if clean else "")
-    return _run_table(comparison, "defects", "Defects", about, columns, "not looked for")
+    return _run_table(comparison, "defects", "Defects", about, columns, ["not looked for"])
 
 
 def _run_table(
-    comparison: Comparison, key: str, title: str, about: str, figures: Sequence[_Figures], missing: str
+    comparison: Comparison, key: str, title: str, about: str, figures: Sequence[_Figures], missing: Iterable[str]
 ) -> Table:
     decided = _decided(comparison)
     columns = [Column("run", numeric=False)]
@@ -133,7 +143,7 @@ def _best(texts: Sequence[str], column: _Figures) -> str | None:
 
 
 def _marks(
-    comparison: Comparison, columns: Iterable[Column], rows: Iterable[Sequence[Cell]], missing: str
+    comparison: Comparison, columns: Iterable[Column], rows: Iterable[Sequence[Cell]], missing: Iterable[str]
 ) -> list[Mark]:
     cells = [cell for row in rows for cell in row]
     directions = {column.better for column in columns}
@@ -145,7 +155,7 @@ def _marks(
         of_group = " (runs that differ in their seed only: as a group)" if comparison.groups else ""
         marks.append(Mark(DIFFERS, f"differs from the baseline: adjusted test and interval both say so{of_group}"))
     if any(cell.text == NOT_GIVEN for cell in cells):
-        marks.append(Mark(NOT_GIVEN, missing))
+        marks += [Mark(NOT_GIVEN, why) for why in missing]
     return marks
 
 

@@ -142,3 +142,17 @@ def test_clouds_of_the_same_dialogs_are_the_same_in_any_order_of_dialogs() -> No
     first, second = (clouds(run(*order))["word_clouds_questions"] for order in (words, words[::-1]))
     one, other = patches(first)[0].get_path(), patches(second)[0].get_path()
     assert one.vertices.tolist() == other.vertices.tolist()
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["\u200b\u200d", "\u00ad\u200e", "\ufeff", "\u3164", "\u115f\u2800", "\u202e\u2060", "x" * 41, "x" * 100_000],
+    ids=lambda word: ascii(word[:3]),
+)
+def test_a_word_that_nobody_can_read_is_left_out(word: str) -> None:
+    """The longest one took half a minute a cloud, and invisible ones an error."""
+    for figure in clouds(run((f"is {word} red?", f"{word} blue"), (f"{word}?", word))).values():
+        assert len(figure.axes) == 1
+    assert "red" in telling_words(run((f"is {word} red?", "")), "questions")
+    assert not telling_words(run((f"{'y' * 41}?", "")), "questions")
+    clouds(run((f"{word}?", word)))
