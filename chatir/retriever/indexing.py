@@ -65,7 +65,7 @@ class IndexProgress:
         parts = [f"{self.done:,}/{self.total:,} images"]
         if self.encoded and self.seconds:
             speed = self.encoded / self.seconds
-            parts += [f"{speed:,.1f} images/s", f"{duration((self.total - self.done) / speed)} to go"]
+            parts += [f"{speed:,.1f} images/s", f"{duration((self.total - self.done) / speed)} left"]
         if self.broken:
             parts.append(f"{self.broken:,} broken")
         return ", ".join(parts)

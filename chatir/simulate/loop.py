@@ -380,6 +380,7 @@ class Loop:
     def _end(self, play: Play, state: State, step: _Step) -> None:
         step.states.append(StateRow(play.position, state, None if state == "failed" else play.repeats))
         step.ended.append(play)
+        self._progress.cut += self._rounds - len(play.rounds)
         if state == "failed":
             self._progress.failed += 1
         else:

@@ -150,6 +150,7 @@ def _progress_so_far(run: RunFile, total: int | None, rounds: int) -> Progress:
     progress.dialogs = run.ended_well()
     progress.failed = run.states().get("failed", 0)
     progress.rounds = run.rounds()
+    progress.cut = progress.dialogs * rounds - run.rounds_of_ended()  # dialogs that failed are tried again
     progress.repeats = run.repeats()[0]
     for spent in (run.totals("question"), run.totals("answer")):
         progress.spend(spent.tokens_in, spent.tokens_out, cost=spent.cost)

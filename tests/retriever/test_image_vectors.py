@@ -125,6 +125,6 @@ def test_progress_tells_how_far_how_fast_and_how_long(index: Index, images: Path
     told: list[str] = []
     index(on_broken="skip", report=lambda progress: told.append(str(progress)))
     assert told[-1].startswith("23/23 images, ")
-    assert told[-1].endswith(" images/s, 0.0s to go, 1 broken")
+    assert told[-1].endswith(" images/s, 0.0s left, 1 broken")
     progress = IndexProgress(50_000, done=20_000, encoded=10_000, seconds=100)
-    assert str(progress) == "20,000/50,000 images, 100.0 images/s, 5m00s to go"
+    assert str(progress) == "20,000/50,000 images, 100.0 images/s, 5m00s left"
