@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
-from typing import IO
+from typing import IO, Any, cast
 
 from chatir.errors import InputError
 
@@ -104,7 +104,7 @@ def shown_progress(stream: IO[str] | None) -> Iterator[Callable[[object], None]]
         from rich.console import Console
         from rich.text import Text
 
-        console = Console(file=stream)
+        console = Console(file=cast("IO[str]", _MayBeClosed(stream)))
         with console.status("starting") as status:
 
             def show(progress: object) -> None:
@@ -115,6 +115,25 @@ def shown_progress(stream: IO[str] | None) -> Iterator[Callable[[object], None]]
             yield _every(LIVE_SECONDS, show)
     else:
         yield _every(PLAIN_SECONDS, lambda progress: tell(f"chatir: {progress}", stream))
+
+
+class _MayBeClosed:
+    """A terminal that may be closed meanwhile: what is written to it then is lost, and no reason to stop a run."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _every(seconds: float, tell: Callable[[object], None]) -> Callable[[object], None]:

@@ -7,9 +7,13 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
+
+from chatir import console
 
 NOTES = """
 import sys, threading
@@ -74,3 +78,17 @@ def test_progress_is_cut_to_one_line_of_a_terminal(columns: int) -> None:
     assert "/300 rounds, " in written
     assert "…" in written
     assert written.count("\x1b[1A") == 1, "the cursor goes up once, at the end, to take the line away"
+
+
+def test_a_terminal_that_is_closed_meanwhile_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "LIVE_SECONDS", 0)
+    ours, theirs = os.openpty()
+    stream = os.fdopen(theirs, "w")
+    with console.shown_progress(stream) as report:
+        report("1 round")
+        os.close(ours)
+        for _ in range(3):
+            time.sleep(0.1)  # the spinner turns, too
+            report("2 rounds")
+    with suppress(OSError):
+        stream.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from chatir.errors import InputError
@@ -14,7 +14,7 @@ from chatir.simulate.player import Player
 from chatir.simulate.progress import Progress
 
 MOST_CALLS = 8
-"""Calls that failed, with no reply of that player in the session, after which the run stops."""
+"""Calls that failed in one round, with no reply of that player in that round, after which the run stops."""
 FIRST_LINES, LAST_LINES = 12, 28
 """Lines of a longer traceback that are shown."""
 _LOOP = Path(__file__).parent
@@ -32,14 +32,14 @@ class PlayerExceptions:
         self._run_file = run_file
         self._note = note
         self._raised: Counter[Role] = Counter()
-        self._calls: Counter[Role] = Counter()
-        self._dialogs: Counter[Role] = Counter()
+        self._calls: Counter[tuple[Role, int]] = Counter()
+        self._dialogs: Counter[tuple[Role, int]] = Counter()
         self._last: dict[Role, BaseException] = {}
-        self._replied: set[Role] = set()
+        self._replied: set[tuple[Role, int]] = set()
 
-    def replied(self, role: Role) -> None:
-        """The player gave replies."""
-        self._replied.add(role)
+    def replied(self, role: Role, plays: Iterable[Play]) -> None:
+        """The player gave replies for these dialogs."""
+        self._replied.update((role, play.number) for play in plays)
 
     def raised(self, role: Role, error: BaseException, plays: Collection[Play], *, final: bool) -> None:
         """The player raised an exception in a call with these dialogs. final: they fail, and are not tried alone."""
@@ -47,28 +47,31 @@ class PlayerExceptions:
         if not final:
             return
         self._last[role] = error
-        self._dialogs[role] += len(plays)
+        places = [(role, play.number) for play in plays]
+        self._dialogs.update(places)
         # A dialog that fails again, where others ended well, says nothing of those.
-        self._calls[role] += not self._progress.dialogs or not all(play.failed for play in plays)
+        if not self._progress.dialogs or not all(play.failed for play in plays):
+            self._calls.update(set(places))
 
     def stopping(self, ended: int | None) -> InputError | None:
-        """The error that stops the run: a player raised an exception in each call. Its cause is the last one.
+        """The error that stops the run: a player raised an exception in each call of a round, the last one its cause.
 
         ended: the targets of the run, where all have ended; None while it is on, when no fewer calls count than may be
         under way at once, because exceptions come back sooner than replies.
         """
-        for role, calls in self._calls.items():
+        for (role, number), calls in self._calls.items():
             most = max(MOST_CALLS, self._players[role].concurrency)
-            if role not in self._replied and (calls >= most or self._dialogs[role] == ended):
-                return self._error(role)
+            place = role, number
+            if place not in self._replied and (calls >= most or self._dialogs[place] == ended):
+                return self._error(role, number)
         return None
 
-    def _error(self, role: Role) -> InputError:
-        error, dialogs = self._last[role], self._dialogs[role]
+    def _error(self, role: Role, number: int) -> InputError:
+        error, dialogs = self._last[role], self._dialogs[role, number]
         told = InputError(
-            f"{self._players[role].name} raised an exception for each of {dialogs} dialogs and gave no reply, the last "
-            f"one {exception_line(error)}; the tracebacks are kept in {self._run_file}; correct the player, and the "
-            "same command goes on, without --fresh"
+            f"{self._players[role].name} raised an exception for each of {dialogs} dialogs in round {number} and gave "
+            f"no reply, the last one {exception_line(error)}; the tracebacks are kept in {self._run_file}; correct "
+            "the player, and the same command goes on, without --fresh"
         )
         told.__cause__ = error
         return told

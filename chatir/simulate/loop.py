@@ -322,7 +322,7 @@ class Loop:
                 return
             results = [raised(call.error)] * len(call.items)
         elif isinstance(results, Sequence) and len(results) == len(call.items):
-            self._exceptions.replied(stage)
+            self._exceptions.replied(stage, call.items)
         else:
             count = len(results) if isinstance(results, Sequence) else type(results).__name__
             step.stop(InputError(f"{name}: gave {count} replies for {len(call.items)} dialogs"))

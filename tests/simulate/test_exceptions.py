@@ -108,6 +108,19 @@ def test_exceptions_about_some_dialogs_stop_nothing_in_this_session_or_the_next(
     assert len([line for line in notes if line.startswith("Traceback")]) == 2
 
 
+def test_a_player_that_fails_in_a_later_round_of_each_dialog_stops_the_run_too(tmp_path: Path) -> None:
+    def script(dialog: Dialog) -> Reply:
+        if len(dialog.rounds) == 2:
+            raise KeyError("round 3")
+        return Reply("is it?")
+
+    with pytest.raises(
+        InputError, match=r"for each of \d+ dialogs in round 3 and gave no reply, the last one KeyError"
+    ):
+        simulate(targets(600), Asking(script), Answering(), out=tmp_path / "x.json", rounds=5)
+    assert query(tmp_path / "x.run", "SELECT count(*) FROM dialogs") < [(600,)], "those that wait are not begun"
+
+
 def test_with_fixed_batches_one_bad_dialog_of_a_batch_does_not_stop_the_run(tmp_path: Path) -> None:
     def some(dialog: Dialog) -> Reply:
         return broken(dialog) if " 3 " in dialog.caption else question(dialog)
@@ -177,4 +190,4 @@ def test_the_command_line_shows_the_traceback_with_controls_escaped_and_exits_wi
     assert lines[2].endswith('mine_of_tests.py", line 4, in ask')
     assert "chatir: TypeError: a\\x1b[2Jb" in lines
     assert "chatir: chatir: all is well" in lines
-    assert lines[-1].startswith("chatir: Mine raised an exception for each of 1 dialogs and gave no reply, the last")
+    assert lines[-1].startswith("chatir: Mine raised an exception for each of 1 dialogs in round 1 and gave no reply")
