@@ -7,13 +7,9 @@ import pty
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
-
-from chatir import console
 
 NOTES = """
 import sys, threading
@@ -80,15 +76,22 @@ def test_progress_is_cut_to_one_line_of_a_terminal(columns: int) -> None:
     assert written.count("\x1b[1A") == 1, "the cursor goes up once, at the end, to take the line away"
 
 
-def test_a_terminal_that_is_closed_meanwhile_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "LIVE_SECONDS", 0)
-    ours, theirs = os.openpty()
-    stream = os.fdopen(theirs, "w")
-    with console.shown_progress(stream) as report:
-        report("1 round")
-        os.close(ours)
-        for _ in range(3):
-            time.sleep(0.1)  # the spinner turns, too
-            report("2 rounds")
-    with suppress(OSError):
-        stream.close()
+CLOSED = """
+import os, time
+from chatir import console
+console.LIVE_SECONDS = 0
+ours, theirs = os.openpty()
+with console.shown_progress(os.fdopen(theirs, "w")) as report:
+    report("1 round")
+    time.sleep(0.3)
+    os.close(ours)
+    report("2 rounds")
+    console.note("waiting")
+os._exit(0)
+"""
+
+
+def test_a_terminal_that_is_closed_meanwhile_is_no_trouble() -> None:
+    environment = os.environ | {"TERM": "xterm"}
+    done = subprocess.run([sys.executable, "-c", CLOSED], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
