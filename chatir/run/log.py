@@ -104,11 +104,20 @@ def check_log(path: Path, remedy: str) -> None:
     if _size(journal):  # a run file has none
         raise InputError(f"{journal}: does not belong to {path.name}; {remedy}")
     log = log_of(file)
-    if not _size(log):
+    if not _size(log) or not _holds_changes(content := log.read_bytes()):
         return
     mark = _mark_in(file)
-    if mark is not None and mark.encode() not in log.read_bytes() and not is_locked(file):
+    if mark is not None and mark.encode() not in content and not is_locked(file):
         raise InputError(f"{log}: is the log of another run than {path.name}, a removed one; {remedy}")
+
+
+def _holds_changes(log: bytes) -> bool:
+    """Whether a log holds a transaction that was completed: https://www.sqlite.org/fileformat2.html#wal_file_format"""
+    if len(log) < 32:
+        return False
+    page_size = int.from_bytes(log[8:12], "big")
+    frames = range(32, len(log) - 24 - page_size + 1, 24 + page_size)
+    return any(log[start + 4 : start + 8] != bytes(4) for start in frames)
 
 
 def _mark_in(file: Path) -> str | None:

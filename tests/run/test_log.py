@@ -71,6 +71,14 @@ def test_a_log_that_is_another_run_s_is_refused_and_nothing_changes(killed: Path
     assert snapshot(killed.parent) == before
 
 
+@pytest.mark.parametrize("length", [0, 10, 32, 32 + 24 + 4095])
+def test_a_log_in_which_no_transaction_is_complete_holds_nothing(killed: Path, length: int) -> None:
+    os.truncate(killed.with_name("x.run-wal"), length)
+    before = read(killed, RunFile.sittings)
+    with closing(RunFile.open(killed)) as run:
+        assert run.sittings() == before
+
+
 def test_a_log_does_not_fit_an_older_copy_of_its_own_run_file(tmp_path: Path, process: Process) -> None:
     file = other_run(tmp_path)
     older = file.read_bytes()
