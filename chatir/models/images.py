@@ -7,9 +7,10 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from chatir.dialog import image_problem
+from chatir.models.image_formats import HEAD, UNREAD, image_format
 
 MAX_BYTES = 32 * 2**20
 MAX_PIXELS = 64 * 10**6
@@ -89,7 +90,7 @@ def decoded(image: str, content: bytes) -> Image.Image:
                 opened.load()
                 return _rgb(_upright(opened), opened.format)
     except UnidentifiedImageError:
-        raise ImageError("broken_image", f"{image}: is not an image") from None
+        raise ImageError("broken_image", f"{image}: {_not_read(content)}") from None
     except Image.DecompressionBombError as error:
         raise ImageError("refused_image", f"{image}: {error}") from None
     except MemoryError:
@@ -97,6 +98,14 @@ def decoded(image: str, content: bytes) -> Image.Image:
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise ImageError("broken_image", f"{image}: is damaged: {error}") from None
     raise ImageError("refused_image", f"{image}: has {width} x {height} pixels, more than {MAX_PIXELS:,}")
+
+
+def _not_read(content: bytes) -> str:
+    """What bytes are that Pillow takes for no image, and the way out if they are one."""
+    known = image_format(content[:HEAD])
+    if known in UNREAD or (known == "AVIF" and not features.check("avif")):
+        return f"is {known}, which chatir does not read: convert it to JPEG or PNG"
+    return "is not an image"
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -102,10 +102,9 @@ for side in (8001, 10_000, 20_000):
 STRANGERS = {
     "empty": b"",
     "text": b"a cat on a mat\n" * 50,
-    "html": b"<!doctype html><html>sign in</html>",
-    "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    "html": b"<!doctype html><html>sign in<svg/></html>",
+    "a film": b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + bytes(99),
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
-    "pdf": b"%PDF-1.7\n",
     "zip": b"PK\x03\x04" + bytes(26),
     "a signature only": picture()[:8],
     **{f"{size} random bytes": random.Random(size).randbytes(size) for size in (1, 10, 1000, 100_000)},
@@ -115,6 +114,39 @@ STRANGERS = {
 @pytest.mark.parametrize("content", STRANGERS.values(), ids=STRANGERS)
 def test_what_is_no_image_is_told_so(show: Show, content: bytes) -> None:
     assert refused(show, content) == ("broken_image", "is not an image")
+
+
+def _container(*brands: bytes) -> bytes:
+    """The beginning of an ISO container of these brands, the major one first."""
+    box = b"ftyp" + brands[0] + bytes(4) + b"".join(brands)
+    return (4 + len(box)).to_bytes(4) + box + bytes(99)
+
+
+NAMED = {
+    "HEIC": ("HEIC", _container(b"heic", b"mif1", b"heic")),
+    "HEIC by what goes with it": ("HEIC", _container(b"mif1", b"mif1", b"heic")),
+    "JPEG 2000": ("JPEG 2000", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99)),
+    "a codestream of JPEG 2000": ("JPEG 2000", b"\xff\x4f\xff\x51" + bytes(99)),
+    "JPEG XL": ("JPEG XL", b"\xff\x0a" + bytes(99)),
+    "PDF": ("PDF", b"%PDF-1.7\n"),
+    "SVG": ("SVG", b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'),
+    "SVG with a head": ("SVG", b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- drawn -->\n<svg width="9"/>'),
+}
+
+
+@pytest.mark.parametrize(("known", "content"), NAMED.values(), ids=NAMED)
+def test_an_image_of_a_format_that_is_not_read_is_named_with_the_way_out(
+    show: Show, known: str, content: bytes
+) -> None:
+    told = f"is {known}, which chatir does not read: convert it to JPEG or PNG"
+    assert refused(show, content) == ("broken_image", told)
+
+
+def test_avif_is_named_where_pillow_cannot_read_it(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images.features, "check", lambda name: False)
+    monkeypatch.setattr(images, "FORMATS", tuple({*images.FORMATS} - {"AVIF"}))
+    content = _container(b"mif1", b"mif1", b"avif", b"miaf")
+    assert refused(show, content)[1] == "is AVIF, which chatir does not read: convert it to JPEG or PNG"
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
