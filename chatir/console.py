@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import threading
 import time
@@ -18,6 +19,8 @@ PLAIN_SECONDS = 10.0
 LONGEST = 2000
 _WRITING = threading.RLock()
 """Held while a line is written."""
+
+_GAP = re.compile(r"[ \t-\r\x1c-\x1f\x85\u2028\u2029]+")
 
 
 def duration(seconds: float) -> str:
@@ -44,6 +47,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def one_line(text: str) -> str:
+    """Text without line breaks: they, tabs and spaces become one space. Other kinds of spaces may be part of a name."""
+    return _GAP.sub(" ", text).strip(" ")
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows of a table as lines: the first column to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -55,7 +63,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def complain(message: str, code: int) -> int:
     """One line on stderr, whatever the message holds. Its indentation stays: it may be a line of a traceback."""
     indent = message[: len(message) - len(message.lstrip(" "))]
-    line = printable(indent + " ".join(message.split()))
+    line = printable(indent + one_line(message))
     if len(line) > LONGEST:
         line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
     tell(f"chatir: {line}", sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,7 +46,7 @@ class Round:
 class Dialog:
     """A caption and its rounds so far, about one image.
 
-    - `image`: path of the target, relative to the image root, as the corpus lists it
+    - `image`: path of the target, relative to the image root, as its file writes it
     - `caption`: round 0
     - `rounds`: the rounds so far, in order; any iterable of `Round`, kept as a tuple
     - `said`: what people said about the image; a player sees it only if it declares `uses_said`
@@ -132,19 +131,6 @@ class Reply:
         that the model spoke but said nothing usable: it is asked again at once, with another `Dialog.seed`.
         """
         return cls(None, raw, tokens_in, tokens_out, cost, Failure(kind, message))
-
-
-def image_problem(image: str) -> str | None:
-    """What is wrong with a target's image path, or None: it must be relative and stay below its root."""
-    if not image.strip():
-        return "is empty"
-    if not image.isprintable():
-        return "holds a character that cannot be printed"
-    if image.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", image):
-        return "is absolute, but must be relative to the image root"
-    if ".." in re.split(r"[/\\]", image):
-        return "leads out of the image root by '..'"
-    return None
 
 
 def text_problem(text: str) -> str | None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from chatir.dialog import Dialog, Round, image_problem, text_problem
+from chatir.dialog import Dialog, Round, text_problem
 from chatir.errors import InputError
 from chatir.files import atomic_writer, read_json
+from chatir.image_names import dialog_key, image_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +94,13 @@ def dialogs_of(data: Any, path: Path) -> list[Dialog]:
         if problem := image_problem(entry.img):
             raise InputError(f"{entry.where}: image path {entry.img!r} {problem}")
         dialog = entry_dialog(entry)
-        if dialog.id in seen:
+        key = dialog_key(dialog.id, dialog.image)
+        if key in seen:
             raise InputError(
-                f"{entry.where}: {dialog.id!r} is named twice (first at {seen[dialog.id]}); "
+                f"{entry.where}: {dialog.id!r} is named twice (first at {seen[key]}); "
                 "give each entry an 'id' of its own"
             )
-        seen[dialog.id] = entry.where.rpartition(": ")[2]
+        seen[key] = entry.where.rpartition(": ")[2]
         dialogs.append(dialog)
     return dialogs
 

@@ -30,7 +30,10 @@ def os_error(path: Path | str, error: OSError) -> InputError:
 
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[str]]:
-    """Open a UTF-8 text file (a byte order mark is skipped); every way to fail is an InputError that names it."""
+    """Open a UTF-8 text file, or a UTF-16 one that has a byte order mark; a mark is skipped.
+
+    Every way to fail is an InputError that names the file.
+    """
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a directory, but a file is needed")
@@ -40,15 +43,15 @@ def open_text(path: Path) -> Iterator[IO[str]]:
             head = file.peek(4)
             if not head:
                 raise InputError(f"{path}: is empty")
-            if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                raise InputError(f"{path}: is UTF-16 text; save it as UTF-8")
-            with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+            utf_16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            with io.TextIOWrapper(file, encoding="utf-16" if utf_16 else "utf-8-sig", newline="") as text:
                 yield text
     except UnicodeDecodeError as error:
         # Its position counts from the block that was being decoded, so the place is told by what stands before it.
         bad, before = error.object[error.start], error.object[max(error.start - 20, 0) : error.start]
-        place = f"byte {bad:#04x} after {before.decode(errors='replace')!r}"
-        raise InputError(f"{path}: is not UTF-8 text ({place}: {error.reason})") from None
+        place = f"byte {bad:#04x} after {before.decode(error.encoding, errors='replace')!r}"
+        encoding = "UTF-16" if error.encoding.startswith("utf-16") else "UTF-8"
+        raise InputError(f"{path}: is not {encoding} text ({place}: {error.reason})") from None
     except (OSError, ValueError) as error:
         if isinstance(error, OSError):
             raise os_error(path, error) from None

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatir import Dialog, Round
-from chatir.dialog import image_problem
 from chatir.errors import InputError
+from chatir.image_names import dialog_key, image_problem
 from chatir.simulate import read_dialogs, write_dialogs
 
 RELEASED = ["VisDial_v1.0_queries_val", "ChatGPT_BLIP2", "FLAN_ALPACA_XXL_BLIP2"]
@@ -103,7 +103,7 @@ made_here = st.builds(
 )
 
 
-@given(st.lists(made_here, max_size=4, unique_by=lambda dialog: dialog.id))
+@given(st.lists(made_here, max_size=4, unique_by=lambda dialog: dialog_key(dialog.id, dialog.image)))
 def test_what_is_written_is_read_back_and_written_again_to_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, dialogs: list[Dialog]
 ) -> None:
@@ -117,7 +117,11 @@ def test_what_is_written_is_read_back_and_written_again_to_the_same_bytes(
 
 
 @given(
-    st.lists(st.tuples(images, st.lists(texts, min_size=1), texts, extras), max_size=3, unique_by=lambda item: item[2])
+    st.lists(
+        st.tuples(images, st.lists(texts, min_size=1), texts, extras),
+        max_size=3,
+        unique_by=lambda item: dialog_key(item[2], item[0]),
+    )
 )
 def test_a_file_made_elsewhere_is_written_back_as_the_same_json(
     tmp_path_factory: pytest.TempPathFactory, content: list[tuple[str, list[str], str, dict[str, Any]]]
@@ -229,7 +233,7 @@ def test_wrong_content_is_refused_naming_entry_and_round(tmp_path: Path, content
         (b"", "is empty"),
         (b"\xef\xbb\xbf", "is not valid JSON"),
         (b" \n", "is not valid JSON"),
-        (json.dumps([GOOD]).encode("utf-16"), "is UTF-16 text; save it as UTF-8"),
+        (json.dumps([GOOD]).encode("utf-16")[:-1], "is not UTF-16 text (byte 0x5d after "),
         (json.dumps([GOOD]).encode("utf-16-be"), "is not valid JSON"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is not UTF-8 text (byte 0x89 after ''"),
         (b'[{"img": "caf\xe9.jpg"}]', 'is not UTF-8 text (byte 0xe9 after \'[{"img": "caf\''),

@@ -13,12 +13,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "chatir"
 
 NOUNS = {
-    *("dialog", "dialog_ranks", "dialogue_json", "questions", "refusals"),
+    *("dialog", "dialog_ranks", "dialogue_json", "image_names", "questions", "refusals"),
     *("errors", "files", "sqlite_files", "plain_data", "data", "console", "signals"),
 }
 """What every room may speak of: values, texts, files and lines, none of which knows a room."""
 
-PLAYER = {"dialog", "errors", "plugins", "models", "prompts", "questions", "dialogue_json", "data"}
+PLAYER = {"dialog", "errors", "plugins", "models", "prompts", "questions", "dialogue_json", "data", "image_names"}
 
 KNOWS = {
     "questioners": PLAYER,

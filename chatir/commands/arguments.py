@@ -23,10 +23,10 @@ SHOWN_FAILURES = 10
 
 def read_targets(path: Path, limit: int | None, image_template: str | None) -> Targets:
     """The targets of a file, the first `limit` of them. Raises InputError."""
-    from chatir.simulate.targets import VISDIAL_IMAGE, Targets
+    from chatir.simulate.targets import Targets
 
     check_limit(limit)
-    return Targets(path, limit, image_template or VISDIAL_IMAGE)
+    return Targets(path, limit, image_template or None)
 
 
 def cutoffs(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:

@@ -12,11 +12,20 @@ from typing import Any
 
 from chatir.compare.defects import DEFECTS, round_defects
 from chatir.compare.dialog_counts import most_lack_questions
-from chatir.dialog import Round, image_problem
+from chatir.dialog import Round
 from chatir.dialogue_json import Entry, read_entries
+from chatir.image_names import dialog_key, image_problem
 from chatir.questions import normalised_question
 
-FINDINGS = ("wrong_round_count", "duplicate_image", "malformed_image", "control_characters", "odd_spacing")
+FINDINGS = (
+    "wrong_round_count",
+    "duplicate_image",
+    "malformed_image",
+    "empty_id",
+    "empty_caption",
+    "control_characters",
+    "odd_spacing",
+)
 """What a file can be found to have beside the defects of its rounds."""
 
 REFERENCE_FINDINGS = ("missing_dialog", "extra_dialog", "different_caption", "reordered_rounds")
@@ -105,6 +114,10 @@ def _findings(entries: Iterable[Entry], rounds: int) -> Iterator[tuple[str, Exam
             yield "duplicate_image", Example(entry.img, None, text)
         if problem := image_problem(entry.img):
             yield "malformed_image", Example(entry.img, None, problem)
+        if "id" in entry.extra and not entry.extra["id"].strip():
+            yield "empty_id", Example(entry.img, None, "its id is empty")
+        if not entry.texts[0].strip():
+            yield "empty_caption", Example(entry.img, 0, entry.texts[0])
         for place, text in enumerate(entry.texts):
             for kind in (round_defects(text) if place else []) + _text_findings(text):
                 yield kind, Example(entry.img, place, text)
@@ -127,7 +140,7 @@ def _is_control(character: str) -> bool:
 
 def _identity(entry: Entry) -> str:
     """What the dialog is known by: its id where the file gives one, else its image."""
-    return str(entry.extra.get("id", entry.img))
+    return dialog_key(entry.extra.get("id", entry.img), entry.img)
 
 
 def _differences(entries: Iterable[Entry], reference: Iterable[Entry]) -> Iterator[tuple[str, Example]]:

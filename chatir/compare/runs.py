@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from chatir.compare.named_alike import named_by_keys
 from chatir.compare.run_names import run_names
 from chatir.data import RELEASED
 from chatir.dialog import Dialog
@@ -171,7 +172,7 @@ def _read(path: Path, note: Callable[[str], None]) -> Run:
     questioner, answerer = _RELEASED.get(sha256, (None, None))
     if record is not None and not record.imported:
         questioner, answerer = (_player(record.config.get(role), path) for role in ("questioner", "answerer"))
-    return Run(path.stem, path, sha256, dialogs, record, questioner, answerer)
+    return named_by_keys(Run(path.stem, path, sha256, dialogs, record, questioner, answerer))
 
 
 def _player(declared: Any, path: Path) -> RecordedPlayer:

@@ -12,6 +12,7 @@ from chatir.dialogue_json import read_dialogs
 from chatir.doctor.finding import Finding, State, gigabytes, looked_at
 from chatir.errors import ChatirError
 from chatir.files import file_sha256
+from chatir.image_names import image_file, image_key
 from chatir.models.lavis.environment import environment
 
 ELSEWHERE = "export CHATIR_DATA=FOLDER"
@@ -121,18 +122,18 @@ def _counted(what: str, root: Path, wanted: Sequence[str], whose: str, state: St
 
 def _there(root: Path, images: Iterable[str]) -> int:
     """How many images are there, by one look into each folder."""
-    listed: dict[Path, set[str]] = {}
+    listed: dict[str, set[str]] = {}
     count = 0
     for image in images:
-        path = root / image
-        if path.parent not in listed:
-            listed[path.parent] = _names(path.parent)
-        count += path.name in listed[path.parent]
+        folder, name = os.path.split(image_key(image))
+        if folder not in listed:
+            listed[folder] = _names(image_file(root, folder))
+        count += name in listed[folder]
     return count
 
 
 def _names(folder: Path) -> set[str]:
-    return {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    return {image_key(each.name) for each in folder.iterdir()} if folder.is_dir() else set()
 
 
 def lavis_findings() -> list[Finding]:

@@ -14,11 +14,11 @@ import stamina
 
 from chatir import __version__
 from chatir.data import IMAGES_URL
-from chatir.dialog import image_problem
 from chatir.errors import InputError
 from chatir.fetch.one_image import BrokenError, RefusedError, image_content, keep_image
 from chatir.fetch.source import FetchError, base_address
 from chatir.files import os_error
+from chatir.image_names import image_file, image_key, image_problem, normalised
 
 DEAD_AFTER = 50
 """So many images in a row without a whole answer, all attempts made, mean that the source is down."""
@@ -62,11 +62,13 @@ def fetch_images(
     base_url = base_address(base_url)
     if workers < 1 or attempts < 1:
         raise InputError(f"workers is {workers} and attempts is {attempts}, but each must be at least 1")
-    wanted = list(dict.fromkeys(images))
-    for image in wanted:
-        if problem := image_problem(image) or (not Path(image).name and "is not a file's"):
+    wanted: dict[str, str] = {}
+    for image in images:
+        path = normalised(image)
+        if problem := image_problem(image) or (not Path(path).name and "is not a file's"):
             raise InputError(f"image path {image!r} {problem}")
-    missing = [image for image in wanted if not _present(folder / image)]
+        wanted.setdefault(image_key(path), path)
+    missing = [image for image in wanted.values() if not _present(image_file(folder, image))]
     present = len(wanted) - len(missing)
     work = _Work(folder, base_url, attempts, wait, timeout)
 

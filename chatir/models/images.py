@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
-from chatir.dialog import image_problem
+from chatir.image_names import image_file, image_problem
 from chatir.models.image_formats import HEAD, UNREAD, image_format
 
 MAX_BYTES = 32 * 2**20
@@ -58,7 +58,7 @@ class ImageFolder:
         if problem := image_problem(image):
             raise ImageError("refused_image", f"{image}: {problem}")
         try:
-            path = (self._root / image).resolve(strict=True)
+            path = image_file(self._root, image).resolve(strict=True)
             if not path.is_relative_to(self._root.resolve()):
                 raise ImageError("refused_image", f"{image}: a link leads out of {self._root}")
             if not path.is_file():

@@ -17,6 +17,7 @@ from chatir.data import TARGETS, data_folder
 from chatir.dialog import Dialog, Reply
 from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
+from chatir.image_names import image_key
 from chatir.models.sentences import SentenceEncoder
 from chatir.plugins import Context
 from chatir.questions import normalised_question
@@ -82,7 +83,7 @@ class Pool:
         if not options.own:
             for place, question in enumerate(self._pool):
                 if question.only_image is not None:
-                    self._own[question.only_image].append(place)
+                    self._own[image_key(question.only_image)].append(place)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -98,7 +99,7 @@ class Pool:
 
     def check(self, target: Dialog, rounds: int) -> None:
         """Raise InputError for a target about which fewer than `rounds` questions can be asked."""
-        left_out = len(self._own.get(target.image, ()))
+        left_out = len(self._own.get(image_key(target.image), ()))
         available = len(self._pool) - left_out
         if available < rounds:
             ways_out = [f"--rounds {available}"] if available else []
@@ -119,7 +120,7 @@ class Pool:
 
         # Encoded alone, and one product a dialog: sums of fp32 differ in the last bits between shapes of a batch.
         likeness = self._vectors @ self._encoder.encode([_joined(dialog)])[0]
-        likeness[self._own.get(dialog.image, [])] = -np.inf
+        likeness[self._own.get(image_key(dialog.image), [])] = -np.inf
         asked = (self._places.get(normalised_question(turn.question)) for turn in dialog.rounds)
         likeness[[place for place in asked if place is not None]] = -np.inf
         best = likeness.max()

@@ -6,15 +6,15 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chatir.data import read_corpus
-from chatir.dialog import image_problem
 from chatir.errors import InputError
+from chatir.image_names import image_key, image_problem
 
 UNIT = 1e-3
 """How far from 1 the length of a unit vector may be."""
@@ -55,7 +55,7 @@ class Corpus:
         return len(self.images)
 
     def __contains__(self, image: object) -> bool:
-        return image in self._positions
+        return isinstance(image, str) and image_key(image) in self._positions
 
     @property
     def dimension(self) -> int:
@@ -63,8 +63,8 @@ class Corpus:
         return int(self.shards[0].shape[1])
 
     def position(self, image: str) -> int:
-        """Where an image stands in the corpus, from 0. Raises KeyError if it does not."""
-        return self._positions[image]
+        """Where an image stands in the corpus, from 0, however its path is written. Raises KeyError if it does not."""
+        return self._positions[image_key(image)]
 
     def vectors(self, positions: Sequence[int] | NDArray[np.integer[Any]]) -> Vectors:
         """The vectors [n, d] at some positions, in memory. Raises IndexError for one outside the corpus."""
@@ -80,7 +80,7 @@ class Corpus:
 
     @cached_property
     def _positions(self) -> dict[str, int]:
-        return {image: position for position, image in enumerate(self.images)}
+        return {image_key(image): position for position, image in enumerate(self.images)}
 
 
 def read_corpus_list(path: Path) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def checked_images(images: Sequence[str], where: str) -> tuple[str, ...]:
     for place, image in enumerate(images):
         if problem := image_problem(image):
             raise InputError(f"{where}: image {place} {image!r} {problem}")
-        if (first := places.setdefault(str(PurePosixPath(image)), place)) != place:
+        if (first := places.setdefault(image_key(image), place)) != place:
             raise InputError(f"{where}: {image!r} is named twice, as image {first} and {place}")
     return tuple(images)
 
@@ -140,7 +140,7 @@ def row_bytes(vectors: Vectors) -> memoryview:
 
 
 def _sha256(what: str, lines: Iterable[str]) -> hashlib._Hash:
-    """Hash of text lines, of which none holds a line break: image paths are printable."""
+    """Hash of text lines, of which none holds a line break: no image path does."""
     total = hashlib.sha256(f"{what}\n".encode())
     for line in lines:
         total.update(f"{line}\n".encode())

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chatir.console import one_line
 from chatir.errors import ChatirError, InputError
+from chatir.image_names import image_file
 from chatir.models.images import ImageError, ImageFolder, decoded
 from chatir.retriever.corpus import Vectors
 from chatir.retriever.given import given_vectors
@@ -37,7 +39,7 @@ def cores() -> int:
 def stamp(root: Path, image: str) -> Stamp:
     """Size and time of an image's file, `MISSING` if there is none that may be looked at."""
     try:
-        found = (root / image).stat()
+        found = image_file(root, image).stat()
     except OSError:
         return MISSING
     return found.st_size, found.st_mtime_ns
@@ -91,9 +93,9 @@ class Looker:
         try:
             content = self._folder.read(image)
             picture = decoded(image, content)
-            prepared = self._root / image if self._prepare is None else self._prepared(image, picture)
+            prepared = image_file(self._root, image) if self._prepare is None else self._prepared(image, picture)
         except ImageError as error:
-            kind, message = error.kind, " ".join(str(error).split())
+            kind, message = error.kind, one_line(str(error))
             return LookedAt(ImageRecord(image=image, size=size, mtime_ns=mtime_ns, kind=kind, message=message), None)
         sha256 = hashlib.sha256(content).hexdigest()
         return LookedAt(ImageRecord(image=image, size=size, mtime_ns=mtime_ns, sha256=sha256), prepared)

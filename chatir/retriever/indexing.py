@@ -15,6 +15,7 @@ import numpy as np
 
 from chatir.console import duration
 from chatir.errors import InputError
+from chatir.image_names import image_file
 from chatir.retriever.corpus import Corpus, Vectors, checked_images
 from chatir.retriever.image_vectors import (
     MISSING,
@@ -234,6 +235,6 @@ def _way_out(root: Path, image: str) -> str:
     """Where the images may be meant to be."""
     with suppress(OSError):
         for folder in (root.resolve().parent, *sorted(path for path in root.iterdir() if path.is_dir())):
-            if (folder / image).is_file():
+            if image_file(folder, image).is_file():
                 return f"name --images {folder}"
     return "name another --images, or bring them: 'chatir fetch images --whole-corpus'"

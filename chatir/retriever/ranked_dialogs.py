@@ -14,6 +14,7 @@ from torch import Tensor
 from chatir.dialog import Dialog
 from chatir.dialog_ranks import DialogRanks
 from chatir.errors import ChatirError, InputError
+from chatir.image_names import image_key
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.given import given_vectors
 from chatir.retriever.ranks import target_ranks
@@ -118,12 +119,12 @@ def check_targets(
     """
     if not dialogs:
         raise InputError(f"{owner}: holds no dialogs")
-    held = set(images)
-    missing = [dialog.image for dialog in dialogs if dialog.image not in held]
+    held = set(map(image_key, images))
+    missing = [dialog.image for dialog in dialogs if image_key(dialog.image) not in held]
     if missing:
         named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         told = f"{owner}: {len(missing)} of {len(dialogs)} targets"
-        if set(missing) <= set(left_out):
+        if set(map(image_key, missing)) <= set(map(image_key, left_out)):
             raise InputError(f"{told} have broken images, which are left out of the corpus: {named}; mend them")
         raise InputError(
             f"{told} are not in the corpus of {len(images)} images: {named}; "

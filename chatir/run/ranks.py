@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from sys import intern
 from typing import Any
 
-from chatir.dialog import Dialog, image_problem
+from chatir.dialog import Dialog
 from chatir.dialog_ranks import DialogRanks, Top
 from chatir.errors import InputError
+from chatir.image_names import image_key, image_problem
 from chatir.run.file import RunFile
 
 # Not part of a new run file: a run may be scored long after it was made, or never.
@@ -198,8 +199,9 @@ def _agree(target: str, ranks: Sequence[int], top: Top) -> bool:
     """Whether the best images are of the same rounds as the ranks, and have the target where its rank says."""
     if len(top) != len(ranks) or not top[0]:
         return False
+    key = image_key(target)
     return all(
         len(names) == len(top[0]) == len(set(names))
-        and (names[rank - 1] == target if rank <= len(names) else target not in names)
+        and (image_key(names[rank - 1]) == key if rank <= len(names) else key not in map(image_key, names))
         for rank, names in zip(ranks, top, strict=True)
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from chatir.dialog import Dialog, Round, image_problem, text_problem
+from chatir.dialog import Dialog, Round, text_problem
 from chatir.errors import InputError
+from chatir.image_names import dialog_key, image_file, image_problem
 from chatir.plain_data import plain_data
 from chatir.run.file import RunFile
 from chatir.simulate.targets import Targets
@@ -22,6 +23,9 @@ def _as_target(dialog: Dialog, place: int, rounds: int, checks: list[Check]) -> 
     for name in ("image", "caption", "id"):
         if not isinstance(getattr(dialog, name), str):
             raise InputError(f"{where}: its {name} is {getattr(dialog, name)!r}, but must be text")
+    for name in ("caption", "id"):
+        if not getattr(dialog, name).strip():
+            raise InputError(f"{where}: its {name} is empty")
     if problem := image_problem(dialog.image):
         raise InputError(f"{where}: image path {dialog.image!r} {problem}")
     said = dialog.said or dialog.rounds
@@ -48,7 +52,7 @@ class ImagesThere:
 
     def check(self, target: Dialog, rounds: int) -> None:
         """Note whether the image of a target, the next one, is there; `rounds` does not matter."""
-        if not _is_file(self._root / target.image):
+        if not _is_file(image_file(self._root, target.image)):
             self._missing[self._count] = target.image
         self._count += 1
 
@@ -68,7 +72,9 @@ class ImagesThere:
         first = needed[0]
         if len(self._missing) == self._count:
             meant = (
-                f"name --images {self._root.parent}" if _is_file(self._root.parent / first) else "name another --images"
+                f"name --images {self._root.parent}"
+                if _is_file(image_file(self._root.parent, first))
+                else "name another --images"
             )
             raise InputError(
                 f"{self._root}: holds none of the targets' images, {first} for one; {meant}, or 'chatir fetch images' "
@@ -98,9 +104,10 @@ def check_all_targets(targets: Iterable[Dialog], rounds: int, checks: list[Check
     """
     places: dict[str, int] = {}
     for place, target in enumerate(checked_targets(targets, rounds, checks)):
-        if (first := places.setdefault(target.id, place)) != place:
+        if (first := places.setdefault(dialog_key(target.id, target.image), place)) != place:
             where = f"{targets.path}: " if isinstance(targets, Targets) else ""
-            raise InputError(f"{where}target {place}: {target.id!r} is named twice (first as target {first}); give ids")
+            twice = f"{target.id!r} is named twice (first as target {first})"
+            raise InputError(f"{where}target {place}: {twice}; give each an 'id' of its own, as '{target.image}#0'")
     if not places:
         raise InputError("there are no targets")
     return len(places)

@@ -48,6 +48,17 @@ def test_the_released_files_are_known_by_their_content(folder: Path, shared: Pat
     assert "chatir fetch" in found["targets"].mends[0][0]
 
 
+def test_images_are_counted_however_their_names_are_written(folder: Path) -> None:
+    (folder / TARGETS.name).parent.mkdir(parents=True)
+    write_dialogs(
+        folder / TARGETS.name, [Dialog(name, "a cat") for name in (".\\a\\1.jpg", "\u00e9/\u00e9.jpg", "b.jpg")]
+    )
+    for name in ("a/1.jpg", "e\u0301/e\u0301.jpg"):
+        (folder / "images" / name).parent.mkdir(parents=True)
+        (folder / "images" / name).touch()
+    assert findings()["images"].detail == "2 of the 3 of the targets"
+
+
 def test_images_are_counted(folder: Path) -> None:
     for name in (TARGETS.name, CORPUS.name):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

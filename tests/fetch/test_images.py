@@ -56,6 +56,18 @@ def test_an_empty_file_is_no_image(images: Source, tmp_path: Path) -> None:
     assert (tmp_path / CAT).read_bytes() == picture()
 
 
+def test_an_image_is_asked_for_under_its_plain_path(images: Source, tmp_path: Path) -> None:
+    written = [f"./{CAT}", CAT.replace("/", "\\"), DOG.replace("/", "//")]
+    assert fetch(images, tmp_path, written) == ImageReport(2, 0, ())
+    assert files(tmp_path) == [CAT, DOG]
+    assert sorted(images.requests) == [f"/{CAT}", f"/{DOG}"]
+
+
+def test_an_image_that_is_there_in_another_form_of_unicode_is_not_asked_for(images: Source, tmp_path: Path) -> None:
+    (tmp_path / "cafe\u0301.png").write_bytes(picture("PNG"))
+    assert fetch(images, tmp_path, ["caf\u00e9.png"]) == ImageReport(0, 1, ())
+
+
 def test_an_image_named_twice_is_fetched_once(images: Source, tmp_path: Path) -> None:
     assert fetch(images, tmp_path, [CAT, DOG, CAT]) == ImageReport(2, 0, ())
     assert sorted(images.requests) == [f"/{CAT}", f"/{DOG}"]

@@ -82,9 +82,9 @@ def test_without_a_folder_every_image_is_missing(tmp_path: Path, monkeypatch: py
         ("C:\\a.png", "is absolute, but must be relative to the image root"),
         ("", "is empty"),
         (" ", "is empty"),
-        ("a\0.png", "holds a character that cannot be printed"),
-        ("a\n.png", "holds a character that cannot be printed"),
-        ("\udcff.png", "holds a character that cannot be printed"),
+        ("a\0.png", "holds a control character or a line break"),
+        ("a\n.png", "holds a control character or a line break"),
+        ("\udcff.png", "holds a lone surrogate, which is no character"),
     ],
 )
 def test_a_path_that_is_none_below_the_folder_is_refused(folder: ImageFolder, image: str, why: str) -> None:

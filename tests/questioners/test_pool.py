@@ -63,6 +63,15 @@ def pool(tmp_path: Path) -> Callable[..., Pool]:
 MakePool = Callable[..., Pool]
 
 
+def test_what_was_asked_about_the_target_is_left_out_however_its_path_is_written(pool: MakePool) -> None:
+    own = asked("is the cat asleep?", image="./target.jpg")
+    questioner = pool(own, asked("is it sunny?"))
+    target = Dialog(".//target.jpg", TARGET.caption)
+    assert picked(questioner, target) == "is it sunny?"
+    with pytest.raises(InputError, match="1 were asked about this image only"):
+        questioner.check(target, 2)
+
+
 def picked(pool: Pool, dialog: Dialog) -> str | None:
     (reply,) = pool.ask([dialog])
     return reply.text

@@ -94,7 +94,7 @@ def test_what_are_no_unit_vectors_of_the_images_is_refused(vectors: np.ndarray, 
         (["a.jpg", "b.jpg", "a.jpg"], "'a.jpg' is named twice, as image 0 and 2"),
         (["a.jpg", "/b.jpg"], "image 1 '/b.jpg' is absolute"),
         (["../a.jpg"], "leads out of the image root"),
-        (["a\n.jpg"], "cannot be printed"),
+        (["a\n.jpg"], "holds a control character or a line break"),
         ([" "], "is empty"),
     ],
 )
@@ -115,8 +115,17 @@ def test_the_released_list_is_a_corpus(shared: Path) -> None:
     assert (len(images), images[0]) == (50_000, "unlabeled2017/000000000008.jpg")
 
 
-@pytest.mark.parametrize("again", ["./b/1.png", "b//1.png", "b/./1.png"])
+@pytest.mark.parametrize("again", ["./b/1.png", "b//1.png", "b/./1.png", "b\\1.png"])
 def test_an_image_is_not_there_twice_under_two_spellings(again: str) -> None:
     with pytest.raises(InputError, match="is named twice, as image 1 and 2"):
         checked_images(["a.png", "b/1.png", again], "list.json")
     assert checked_images(["a.png", again], "list.json") == ("a.png", again)
+    corpus = Corpus.of(["a.png", again], unit(2))
+    assert corpus.position("b/1.png") == corpus.position(".\\b/1.png") == 1
+
+
+def test_an_image_is_found_in_either_form_of_unicode() -> None:
+    corpus = Corpus.of(["caf\u00e9.png", "nai\u0308ve.png"], unit(2))
+    assert [corpus.position(image) for image in ("cafe\u0301.png", "na\u00efve.png")] == [0, 1]
+    with pytest.raises(InputError, match="is named twice"):
+        checked_images(["caf\u00e9.png", "cafe\u0301.png"], "list.json")

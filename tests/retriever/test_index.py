@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,21 @@ def test_each_image_has_the_vector_that_the_retriever_gives_of_its_file(
         assert np.array_equal(corpus.vectors([position]), alone), name
     assert len(np.unique(rows(corpus), axis=0)) == COUNT
     assert indexed.encoded == COUNT
+
+
+@pytest.mark.parametrize("made", [Colors, FilesOnly])
+def test_the_file_in_another_form_of_unicode_is_the_image(
+    index: Index, tmp_path: Path, made: Callable[[], Any]
+) -> None:
+    file = tmp_path / "here" / "cafe\u0301.png"
+    file.parent.mkdir()
+    change(file)
+    expected = Colors().encode_images([file])
+    retriever = made()
+    retriever.encode_images = lambda paths: expected if [path.read_bytes() for path in paths] else None
+    corpus = index(retriever, file.parent, images=["caf\u00e9.png"]).corpus
+    assert corpus.images == ("caf\u00e9.png",)
+    assert np.array_equal(rows(corpus), expected.numpy())
 
 
 def test_on_disk_it_is_numpy_s_files_and_what_they_are_of(

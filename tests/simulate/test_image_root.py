@@ -15,6 +15,7 @@ from chatir.errors import InputError
 from chatir.plugins import Context, build
 from chatir.scenes.folder import write_scenes
 from chatir.simulate import RunSummary, read_dialogs, simulate
+from chatir.simulate.target_checks import ImagesThere
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "blip2": {"model": "scenes:blip2"},
@@ -99,3 +100,16 @@ def test_a_folder_that_is_no_path_is_refused(scenes: Path, tmp_path: Path) -> No
     answerer.image_folder = 3  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="Looking: image_folder is 3, but must be a path or None"):
         played(scenes, answerer, tmp_path, images=scenes)
+
+
+def test_images_are_there_though_list_and_folder_differ_in_form(tmp_path: Path) -> None:
+    (tmp_path / "images" / "cafe\u0301").mkdir(parents=True)
+    (tmp_path / "images" / "cafe\u0301" / "a.png").touch()
+    there = ImagesThere(tmp_path / "images")
+    for image in ("caf\u00e9/a.png", "cafe\u0301\\a.png", "./cafe\u0301//a.png"):
+        there.check(Dialog(image, "a cat"), 1)
+    assert not there.any_missing
+    elsewhere = ImagesThere(tmp_path / "images" / "cafe\u0301")
+    elsewhere.check(Dialog(".\\caf\u00e9\\a.png", "a cat"), 1)
+    with pytest.raises(InputError, match=f"name --images {tmp_path}/images, or"):
+        elsewhere.told(None)

@@ -11,6 +11,7 @@ from chatir.compare.measures import measure
 from chatir.compare.report.thumbnails import Thumbnails
 from chatir.compare.retrieval import Retrieval
 from chatir.dialog import Dialog
+from chatir.image_names import image_key
 from chatir.questions import repeated
 
 FOUND = 10
@@ -93,4 +94,4 @@ def _tops(found: Retrieval, images: TextPool) -> list[list[list[int]]] | None:
     """For each dialog and round the places of the images ranked best."""
     if found.top is None:
         return None
-    return [[[images.place(image) for image in best] for best in dialog] for dialog in found.top]
+    return [[[images.place(image_key(image)) for image in best] for best in dialog] for dialog in found.top]

@@ -14,6 +14,7 @@ import numpy as np
 from chatir.compare.comparison import Comparison
 from chatir.compare.rank_measures import last_ranks
 from chatir.compare.report.inert import data_uri
+from chatir.image_names import image_key
 from chatir.models.images import ImageError, ImageFolder
 from chatir.retriever.metrics import Figures, Ranks
 
@@ -42,7 +43,7 @@ def thumbnails_of(comparison: Comparison, root: Path | None, targets: int, note:
     if root is None or targets < 1:
         return Thumbnails()
     places = most_telling(comparison)[:targets]
-    images = list(dict.fromkeys(_shown(comparison, places)))
+    images = list(dict.fromkeys(map(image_key, _shown(comparison, places))))
     folder = ImageFolder(root)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:  # Pillow decodes outside of the interpreter's lock
         made = list(threads.map(lambda image: _thumbnail(folder, image), images))
