@@ -53,6 +53,8 @@ def index(
     check_folder(images)
     if vectors is not None and images is not None:
         raise InputError("--images does not go with --vectors, which needs no images")
+    if vectors is not None and corpus is not None and corpus.is_dir():
+        raise InputError("--vectors needs a list as --corpus: its order tells which vector is of which image")
     search = Search.of(retriever, retriever_options, corpus, images, on_broken)
     try:
         if vectors is None:

@@ -45,9 +45,9 @@ def search_options(*, required: bool) -> Callable[[Command], Command]:
         click.option(
             "--corpus",
             type=FILE,
-            metavar="LIST.json",
-            help="The images to search in: a JSON list of their paths. [default: the released list of 50,000 that "
-            "'chatir fetch' brings]",
+            metavar="LIST.json|DIR",
+            help="The images to search in: a JSON list of their paths, or a folder, which then is --images too unless "
+            "that names a folder around it. [default: the released list of 50,000 that 'chatir fetch' brings]",
         ),
         click.option(
             "--on-broken",
@@ -70,7 +70,8 @@ def search_options(*, required: bool) -> Callable[[Command], Command]:
 class Search:
     """A retriever and the images that it searches in.
 
-    root: their folder, if the user named one. typed: the options that name all this, as a command line has them.
+    root: their folder, if the user named one, as --images or as the corpus. typed: the options that name all this, as a
+    command line has them.
     """
 
     retriever: Retriever
@@ -85,15 +86,22 @@ class Search:
         from chatir.data import default_corpus, default_images
         from chatir.plugins import Context, build, parse_options
         from chatir.retriever.corpus import read_corpus_list
+        from chatir.retriever.corpus_folder import folder_images
         from chatir.retriever.retriever import checked_retriever
 
-        context = Context(images or default_images(), None, note)
+        is_folder = corpus is not None and corpus.is_dir()
+        root = corpus if is_folder and images is None else images
+        context = Context(root or default_images(), None, note)
         retriever = checked_retriever(build("retrievers", name, parse_options(options, "-r"), context))
         typed = ["--retriever", name, *(word for option in options for word in ("-r", option))]
         for option, path in (("--corpus", corpus), ("--images", images)):
             typed += [] if path is None else [option, str(path)]
         typed += [] if on_broken == "fail" else ["--on-broken", on_broken]
-        return cls(retriever, read_corpus_list(corpus or default_corpus()), images, on_broken, tuple(typed))
+        if corpus is not None and root is not None and is_folder:
+            listed = folder_images(corpus, root, note)
+        else:
+            listed = read_corpus_list(corpus or default_corpus())
+        return cls(retriever, listed, root, on_broken, tuple(typed))
 
     def close(self) -> None:
         """Let the retriever go."""

@@ -67,13 +67,14 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
     "--targets",
     type=FILE,
     metavar="FILE",
-    help="Images to talk about, with captions: ChatIR or VisDial v1.0 JSON, JSONL or CSV (image, caption, perhaps id). "
-    "[default: the VisDial v1.0 validation queries that 'chatir fetch' brings]",
+    help="Images to talk about, with captions: ChatIR or VisDial JSON, JSON lines or a table (image, caption, perhaps "
+    "id). [default: the VisDial v1.0 validation queries that 'chatir fetch' brings]",
 )
 @click.option(
     "--image-template",
     metavar="TEMPLATE",
-    help="Path of an image in VisDial JSON, which knows numbers only. [default: unlabeled2017/{image_id:012d}.jpg]",
+    help="Path of an image in VisDial JSON, which knows numbers only. [default: unlabeled2017/{image_id:012d}.jpg, and "
+    "with version 0.9 as COCO's archives of 2014 have it]",
 )
 @click.option(
     "--images", type=FILE, metavar="DIR", help="Folder of the images, if a player or a retriever looks at them."
@@ -171,6 +172,7 @@ def simulate(
     if retriever is None and (retriever_options or corpus is not None or stop_on_hit is not None):
         raise InputError("-r, --corpus and --stop-on-hit go with --retriever NAME; see 'chatir list retrievers'")
     search = None if retriever is None else Search.of(retriever, retriever_options, corpus, images, on_broken)
+    images = images if search is None else search.root
     with ExitStack() as stack:
         if search is not None:
             stack.callback(search.close)
