@@ -67,7 +67,10 @@ class Targets:
             if not more and line.keys().isdisjoint(NEEDED):
                 return self._document(line)
         if first.startswith("{"):
-            if (line := _object(first)) and (told := recognised(line)):
+            line = _object(first) or {}
+            if is_visdial(line):
+                return self._document(line)
+            if not line.keys() >= NEEDED and (told := recognised(line)):
                 raise InputError(f"{path}: {told}")
             return partial(jsonl_targets, path)
         if dialect := Dialect.of(first):
@@ -80,22 +83,29 @@ class Targets:
 
     def _document(self, content: Any) -> Rows:
         """What reads a whole JSON document. Raises InputError for one of another kind."""
-        if is_visdial(content):
-            dialogs = list(visdial_targets(content, self.path, self.image_template))
-        elif told := recognised(content):
+        match content:
+            case [{"img": _}, *_]:
+                return partial(iter, _dialogue_targets(content, self.path))
+            case [{"image": _, "caption": str()}, *_]:
+                return partial(iter, list(listed_targets(content, self.path)))
+            case _ if is_visdial(content):
+                return partial(iter, list(visdial_targets(content, self.path, self.image_template)))
+        if told := recognised(content):
             raise InputError(f"{self.path}: {told}")
-        elif isinstance(content, dict):
+        if isinstance(content, dict):
             keys = ", ".join(map(repr, [*content][:5])) or "none"
             raise InputError(f"{self.path}: is a JSON object of unknown kind (its keys: {keys}); {READ}")
-        elif isinstance(content, list) and content and isinstance(content[0], dict) and content[0].keys() >= NEEDED:
-            dialogs = list(listed_targets(content, self.path))
-        else:
-            dialogs = [replace(each, rounds=(), said=each.rounds) for each in dialogs_of(content, self.path)]
-            for number, dialog in enumerate(dialogs):
-                for name, text in (("the caption", dialog.caption), ("'id'", dialog.id)):
-                    if not text.strip():
-                        raise InputError(f"{self.path}: entry {number} ({dialog.image!r}): {name} is empty")
-        return partial(iter, dialogs)
+        return partial(iter, _dialogue_targets(content, self.path))
+
+
+def _dialogue_targets(content: Any, path: Path) -> list[Dialog]:
+    """The targets of dialogue JSON, with what people said. Raises InputError for an empty caption or id too."""
+    dialogs = [replace(dialog, rounds=(), said=dialog.rounds) for dialog in dialogs_of(content, path)]
+    for number, dialog in enumerate(dialogs):
+        for name, text in (("the caption", dialog.caption), ("'id'", dialog.id)):
+            if not text.strip():
+                raise InputError(f"{path}: entry {number} ({dialog.image!r}): {name} is empty")
+    return dialogs
 
 
 def _first_line(path: Path) -> tuple[str, bool]:

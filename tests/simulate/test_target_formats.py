@@ -105,6 +105,18 @@ OWN: dict[str, tuple[str, str | bytes, list[Dialog] | str]] = {
         json.dumps(json.loads(visdial("1.0", "val")), indent=1),
         seven("unlabeled2017/000000000007.jpg"),
     ),
+    "VisDial called JSON lines": ("v.jsonl", visdial("0.9", "val"), seven("val2014/COCO_val2014_000000000007.jpg")),
+    "JSON lines with more keys": (
+        "t.jsonl",
+        '{"file_name": "x", "text": "y", "image": "a.jpg", "caption": "a dog"}',
+        DOG,
+    ),
+    "rows with more keys": ("t.json", '[{"image": "a.jpg", "caption": "a dog", "reference": "b", "dialog": []}]', DOG),
+    "dialogue JSON with more keys": (
+        "t.json",
+        '[{"image_id": 7, "image": "x", "img": "a.jpg", "caption": ["y"], "dialog": ["a dog"]}]',
+        [Dialog("a.jpg", "a dog", extra={"image_id": 7, "image": "x", "caption": ["y"]})],
+    ),
     "VisDial of no version": ("v.json", visdial(None, None), seven("unlabeled2017/000000000007.jpg")),
     "VisDial 0.9, train": ("v.json", visdial("0.9", "train"), seven("train2014/COCO_train2014_000000000007.jpg")),
     "VisDial 0.9, val": ("v.json", visdial("0.9", "val"), seven("val2014/COCO_val2014_000000000007.jpg")),
