@@ -27,7 +27,7 @@ TYPED = ("SCENES", "SIMULATE", "SCORE", "COMPARE")
     default=100,
     show_default=True,
     metavar="N",
-    help="Targets of each run; in the same DIR it may grow, not shrink.",
+    help="Targets of each run; a later call in the same DIR may have another N.",
 )
 @click.option(
     "--with-smollm2", "smollm2", envvar="CHATIR_DEMO_WITH_SMOLLM2", is_flag=True, help="Let SmolLM2 ask, too."

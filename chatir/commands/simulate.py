@@ -80,7 +80,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
     "--images", type=FILE, metavar="DIR", help="Folder of the images, if a player or a retriever looks at them."
 )
 @click.option("--rounds", default=10, show_default=True, metavar="N", help="Rounds per dialog.")
-@click.option("--limit", type=int, metavar="N", help="Only the first N targets; it may grow from call to call.")
+@click.option("--limit", type=int, metavar="N", help="Only the first N targets; a later call may have another N.")
 @click.option(
     "--seed",
     default="0",

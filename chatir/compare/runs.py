@@ -195,7 +195,8 @@ def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[
                 "configuration are not told"
             )
             return None
-        ranks, targets, there = RunRanks(run), run.targets(), {dialog.id for dialog in dialogs}
+        part = run.part(sha256)  # a file of fewer targets than the run has lacks none of the others
+        ranks, targets, there = RunRanks(run), run.targets()[:part], {dialog.id for dialog in dialogs}
         lost = frozenset(id_ for id_, _, state, _ in targets if state in ("done", "stopped") and id_ not in there)
         if lost:
             note(
@@ -207,7 +208,7 @@ def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[
             totals={"question": run.totals("question"), "answer": run.totals("answer")},
             digests={id_: digest for id_, _, _, digest in targets},
             images={id_: image for id_, image, _, _ in targets},
-            failed=tuple(run.failed()),
+            failed=tuple(run.failed() if part is None else run.failed(part)),
             lost=lost,
             rankings=tuple(
                 Ranked(ranking, ranks.ranks(ranking, dialogs), ranks.provenance(ranking))

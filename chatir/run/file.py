@@ -40,6 +40,9 @@ from chatir.run.schema import (
     open_database,
 )
 
+EVERY = 2**62
+"""Above every position: all targets of the run."""
+
 _MOVED: list[sqlite3.Connection] = []
 """Databases whose files were moved while they were open; they are closed with the process."""
 
@@ -130,10 +133,18 @@ class RunFile:
         """Whether a dialogue JSON with this hash was exported from the run."""
         return next(self.rows("SELECT 1 FROM exports WHERE sha256 = ?", sha256), None) is not None
 
-    def note_export(self, sha256: str) -> None:
-        """Keep the hash of a dialogue JSON, before it takes its place."""
+    def note_export(self, sha256: str, part: int | None = None) -> None:
+        """Keep the hash of a dialogue JSON, before it takes its place. part: of the first so many targets only."""
         with self.transaction():
             self._db.execute("INSERT OR IGNORE INTO exports VALUES (?)", (sha256,))
+            self._db.execute("DELETE FROM run WHERE key = ?", (f"part {sha256}",))
+            if part is not None:
+                self._db.execute("INSERT INTO run VALUES (?, ?)", (f"part {sha256}", part))
+
+    def part(self, sha256: str) -> int | None:
+        """How many of the run's first targets a dialogue JSON with this hash is about; None for all of them."""
+        part = self._fact(f"part {sha256}")
+        return None if part is None else int(part)
 
     def start_session(self, provenance: Mapping[str, Any]) -> None:
         """Begin one sitting of the run; replies are recorded as of it, and its seconds count."""
@@ -255,14 +266,18 @@ class RunFile:
         attempt = sum(kind in UNUSABLE for kind in failed)
         return Recorded(found[0], found[1], tuple(rounds), question, attempt, memories)
 
-    def dialogs(self) -> Iterator[Dialog]:
-        """The dialogs that ended well, in target order, streamed. Raises InputError where a reply is gone."""
+    def dialogs(self, before: int = EVERY) -> Iterator[Dialog]:
+        """The dialogs that ended well, in target order, streamed. Raises InputError where a reply is gone.
+
+        before: here and below, of the targets before this position only.
+        """
         rows = self.rows(
             """
             SELECT dialogs.position, id, image, caption, extra, round, role, text FROM dialogs
             LEFT JOIN replies ON replies.position = dialogs.position AND kind IS NULL
-            WHERE state IN ('done', 'stopped') ORDER BY dialogs.position, round
-            """
+            WHERE state IN ('done', 'stopped') AND dialogs.position < ? ORDER BY dialogs.position, round
+            """,
+            before,
         )
         for (_, id_, image, caption, extra), group in groupby(rows, key=lambda row: row[:5]):
             texts = {(number, role): text for *_, number, role, text in group if number is not None}
@@ -272,14 +287,15 @@ class RunFile:
                 raise InputError(f"{self.path}: the run file is damaged: a reply about {id_!r} is gone") from None
             yield Dialog(image, caption, tuple(rounds), id=id_, extra=json.loads(extra))
 
-    def failed(self) -> list[FailedDialog]:
+    def failed(self, before: int = EVERY) -> list[FailedDialog]:
         """The dialogs that failed, in target order."""
         rows = self.rows(
             """
             SELECT id, round, role, kind, message, count(*), max(reply) FROM dialogs JOIN replies USING (position)
-            WHERE state = 'failed' AND kind IS NOT NULL
+            WHERE state = 'failed' AND kind IS NOT NULL AND position < ?
             GROUP BY position, round, role ORDER BY position, max(reply)
-            """
+            """,
+            before,
         )
         return list({row[0]: FailedDialog(*row[:6]) for row in rows}.values())
 
@@ -292,22 +308,22 @@ class RunFile:
         """Whether anybody has said anything yet, or failed to."""
         return bool(next(self.rows("SELECT EXISTS (SELECT 1 FROM replies)"))[0])
 
-    def states(self) -> dict[State, int]:
+    def states(self, before: int = EVERY) -> dict[State, int]:
         """Dialogs by state."""
-        return dict(self.rows("SELECT state, count(*) FROM dialogs GROUP BY state"))
+        return dict(self.rows("SELECT state, count(*) FROM dialogs WHERE position < ? GROUP BY state", before))
 
     def targets(self) -> list[tuple[str, str, State, str]]:
         """Id, image, state and digest of every dialog, in target order."""
         return list(self.rows("SELECT id, image, state, digest FROM dialogs ORDER BY position"))
 
-    def ended_well(self) -> int:
+    def ended_well(self, before: int = EVERY) -> int:
         """Dialogs that ended well, to their last round or by the observer."""
-        states = self.states()
+        states = self.states(before)
         return states.get("done", 0) + states.get("stopped", 0)
 
-    def repeats(self) -> tuple[int, int]:
+    def repeats(self, before: int = EVERY) -> tuple[int, int]:
         """Repeated questions, and dialogs that hold one, among the dialogs that ended well."""
-        row = next(self.rows("SELECT sum(repeats), sum(repeats > 0) FROM dialogs"))
+        row = next(self.rows("SELECT sum(repeats), sum(repeats > 0) FROM dialogs WHERE position < ?", before))
         return row[0] or 0, row[1] or 0
 
     def totals(self, role: Role) -> RoleTotals:
@@ -323,17 +339,18 @@ class RunFile:
         cost: float | None = next(self.rows("SELECT max(cost) FROM replies WHERE role = ?", role))[0]
         return cost
 
-    def rounds(self) -> int:
+    def rounds(self, before: int = EVERY) -> int:
         """Rounds that are complete, also of dialogs that failed or have not ended."""
-        return int(next(self.rows("SELECT count(*) FROM replies WHERE role = 'answer' AND kind IS NULL"))[0])
+        query = "SELECT count(*) FROM replies WHERE role = 'answer' AND kind IS NULL AND position < ?"
+        return int(next(self.rows(query, before))[0])
 
-    def rounds_of_ended(self) -> int:
+    def rounds_of_ended(self, before: int = EVERY) -> int:
         """Rounds of the dialogs that ended well."""
         query = """
             SELECT count(*) FROM replies JOIN dialogs USING (position)
-            WHERE role = 'answer' AND kind IS NULL AND state IN ('done', 'stopped')
+            WHERE role = 'answer' AND kind IS NULL AND state IN ('done', 'stopped') AND position < ?
             """
-        return int(next(self.rows(query))[0])
+        return int(next(self.rows(query, before))[0])
 
     def new_replies(self) -> int:
         """Replies of this session."""

@@ -102,7 +102,8 @@ class Loop:
         self._inbox: SimpleQueue[Done[Play] | None] = SimpleQueue()
         self._in_flight = 0
         self._came = 0
-        self._let_in_so_far = 0
+        self.given = 0
+        """Targets that were let in, or passed by, so far; all of them once `run` has returned."""
         self._interrupted = False
         self._started = time.monotonic()
 
@@ -228,17 +229,28 @@ class Loop:
         block = self._fixed.block if self._fixed else 1
         while self._in_flight + block <= max(self._window, block):
             chunk = list(islice(targets, block))
-            if not chunk and self._let_in_so_far < self._known:
-                held = f"{self._run_file.path}: holds {self._known} targets"
-                given = f"only {self._let_in_so_far} are given now"
-                raise InputError(f"{held}, but {given}: use --fresh, or name another --out")
             if not chunk:
                 return
-            self._let_in_so_far += len(chunk)
+            self.given += len(chunk)
+            if len(chunk) < block:
+                self._check_cut(block)
             for position, target in chunk:
                 if (play := self._play(position, target, step)) is not None:
                     self._in_flight += 1
                     step.going_on.append(play)
+
+    def _check_cut(self, block: int) -> None:
+        """Raise InputError where targets that are not given now would belong to the last of the fixed batches."""
+
+        def waiting(*positions: int) -> bool:
+            return any(not self._run_file.is_done(position) for position in range(*positions))
+
+        end = min(self.given - self.given % block + block, self._known)
+        if waiting(self.given - self.given % block, min(self.given, end)) and waiting(self.given, end):
+            raise InputError(
+                f"{self._run_file.path}: with --deterministic its last batch would have been another one: give a "
+                f"multiple of {block} of its {self._known} targets"
+            )
 
     def _play(self, position: int, target: Dialog, step: _Step) -> Play | None:
         if position >= self._known:

@@ -101,6 +101,7 @@ def check_export(run: RunFile, out: Path) -> None:
 
 
 def _check_same_targets(run: RunFile, targets: Iterable[Dialog]) -> None:
+    """Raise InputError unless the run's targets begin with those that are given, or the other way round."""
     with closing(run.digests()) as recorded:
         for place, target in enumerate(checked_targets(targets, 0, [])):
             match next(recorded, None):
@@ -109,12 +110,6 @@ def _check_same_targets(run: RunFile, targets: Iterable[Dialog]) -> None:
                 case (_, id_, digest) if digest != target_digest(target):
                     told = "has another caption or other rounds now" if id_ == target.id else f"is {target.id!r} now"
                     raise InputError(f"{run.path}: its target {place} ({id_!r}) {told}; use --fresh to start anew")
-        more = sum(1 for _ in recorded)
-    if more:
-        raise InputError(
-            f"{run.path}: holds {more} targets more than are given; a limit may grow, not shrink: "
-            "use --fresh, or name another --out"
-        )
 
 
 def differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:

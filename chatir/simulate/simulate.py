@@ -13,7 +13,7 @@ from chatir.dialog import Dialog
 from chatir.dialogue_json import dump_dialogs
 from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunError
 from chatir.files import atomic_writer, file_sha256
-from chatir.run.file import RunFile
+from chatir.run.file import EVERY, RunFile
 from chatir.run.provenance import provenance
 from chatir.signals import stopping_signals
 from chatir.simulate.loop import Loop
@@ -47,6 +47,7 @@ def simulate(
 
     `out`'s run file (`X.run` beside `X.json`) keeps every reply as it comes; the same call again continues
     where it stopped and retries what failed. What people said is a target's `said`, or else its rounds.
+    With the first targets of a run only, those are played to their end and exported; the run file keeps all.
 
     - `targets`: a generator is used up as the run goes; anything else is checked whole before it starts
     - `questioner`, `answerer`: objects with `ask` and `answer`, as `chatir.questioners.Questioner` and
@@ -120,18 +121,20 @@ def simulate(
         )
         with _signals(loop.interrupt):
             loop.run(checked_targets(targets, rounds, checks))
-        summary = summary_of(run, out, players["question"].name, players["answer"].name)
+        summary = summary_of(run, out, players["question"].name, players["answer"].name, loop.given)
         if summary.dialogs:
-            _export(run, out)
+            _export(run, out, loop.given)
         return summary
     except (InterruptedRunError, StoppedRunError, KeyboardInterrupt) as error:
         of = "" if total is None else f" of {total}"
-        saved = f"{run.ended_well()}{of} dialogs are done, all replies that came are saved in {run.path}"
+        given = EVERY if total is None else total
+        done = run.ended_well(given)
+        saved = f"{done}{of} dialogs are done, all replies that came are saved in {run.path}"
         goes_on = error.goes_on if isinstance(error, StoppedRunError) else GOES_ON
         goes_on += ", without --fresh" if fresh else ""
         if isinstance(error, StoppedRunError):
-            if total == run.ended_well() + run.states().get("failed", 0) and run.ended_well():
-                _export(run, out)  # nothing but dialogs that failed is left
+            if total == done + run.states(given).get("failed", 0) and done:
+                _export(run, out, given)  # nothing but dialogs that failed is left
                 saved += f", and {out} is written"
             raise StoppedRunError(f"stopped: {error}: {saved}; {goes_on}") from None
         raise InterruptedRunError(f"interrupted: {saved}; {goes_on}") from None
@@ -147,23 +150,24 @@ def _tell_of_images(there: ImagesThere, run: RunFile | None, note: Callable[[str
 
 def _progress_so_far(run: RunFile, total: int | None, rounds: int) -> Progress:
     progress = Progress(total, rounds)
-    progress.dialogs = run.ended_well()
-    progress.failed = run.states().get("failed", 0)
-    progress.rounds = run.rounds()
-    progress.cut = progress.dialogs * rounds - run.rounds_of_ended()  # dialogs that failed are tried again
-    progress.repeats = run.repeats()[0]
+    given = EVERY if total is None else total
+    progress.dialogs = run.ended_well(given)
+    progress.failed = run.states(given).get("failed", 0)
+    progress.rounds = run.rounds(given)
+    progress.cut = progress.dialogs * rounds - run.rounds_of_ended(given)  # dialogs that failed are tried again
+    progress.repeats = run.repeats(given)[0]
     for spent in (run.totals("question"), run.totals("answer")):
         progress.spend(spent.tokens_in, spent.tokens_out, cost=spent.cost)
     return progress
 
 
-def _export(run: RunFile, out: Path) -> None:
-    """Write the dialogue JSON; its hash is in the run file before the JSON is in its place."""
+def _export(run: RunFile, out: Path, given: int) -> None:
+    """Write the dialogue JSON of the given targets; its hash is in the run file before the JSON is in its place."""
     check_export(run, out)
     with atomic_writer(out) as file:
-        dump_dialogs(file, run.dialogs())
+        dump_dialogs(file, run.dialogs(given))
         file.flush()
-        run.note_export(file_sha256(Path(file.name)))
+        run.note_export(file_sha256(Path(file.name)), given if given < sum(run.states().values()) else None)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run holds, all its sessions together.
+    """What a run holds about the given targets, all its sessions together.
 
     - `name`: the stem of `out`, the dialogue file; `run_file`: the run file beside it
     - `questioner`, `answerer`: the players' names
@@ -26,6 +26,9 @@ class RunSummary:
     - `questions`, `answers`: what replies of each role took, failed ones too
     - `seconds`: of all sessions
     - `new_replies`: replies of this session
+    - `given`: targets of this session; `targets`: those of the run, which are more where only its first were given
+
+    What replies and sessions took is told of the whole run.
     """
 
     name: str
@@ -43,12 +46,17 @@ class RunSummary:
     answers: RoleTotals
     seconds: float
     new_replies: int
+    given: int
+    targets: int
 
 
-def summary_of(run: RunFile, out: Path, questioner: str, answerer: str) -> RunSummary:
-    """Read a run's summary from its run file. out: its dialogue file; questioner, answerer: the players' names."""
-    dialogs = run.ended_well()
-    repeats, repeating = run.repeats()
+def summary_of(run: RunFile, out: Path, questioner: str, answerer: str, given: int) -> RunSummary:
+    """Read a run's summary from its run file. out: its dialogue file; questioner, answerer: the players' names.
+
+    given: how many of its targets, the first ones, this is about.
+    """
+    dialogs = run.ended_well(given)
+    repeats, repeating = run.repeats(given)
     return RunSummary(
         name=out.stem,
         out=out,
@@ -56,15 +64,17 @@ def summary_of(run: RunFile, out: Path, questioner: str, answerer: str) -> RunSu
         questioner=questioner,
         answerer=answerer,
         dialogs=dialogs,
-        stopped=run.states().get("stopped", 0),
-        rounds=run.rounds_of_ended(),
+        stopped=run.states(given).get("stopped", 0),
+        rounds=run.rounds_of_ended(given),
         repeats_per_dialog=repeats / dialogs if dialogs else None,
         repeating_dialogs=repeating,
-        failed=tuple(run.failed()),
+        failed=tuple(run.failed(given)),
         questions=run.totals("question"),
         answers=run.totals("answer"),
         seconds=run.seconds(),
         new_replies=run.new_replies(),
+        given=given,
+        targets=sum(run.states().values()),
     )
 
 
@@ -77,6 +87,8 @@ def summary_text(summary: RunSummary) -> str:
     if summary.stopped:
         dialogs += f", {summary.stopped} of them stopped early"
     lines = [("dialogs", dialogs)]
+    if summary.given < summary.targets:
+        lines.append(("targets", f"{summary.given} of the run's {summary.targets} targets"))
     if summary.failed:
         lines.append(("failed dialogs", str(len(summary.failed))))
     if summary.repeats_per_dialog is not None:

@@ -128,9 +128,7 @@ def test_other_files_and_targets_are_refused_in_the_words_of_simulate(tmp_path: 
     assert told == refusal(lambda: begun(tmp_path))
     assert "has no run file" in told
     begun(tmp_path, fresh=True)
-    told = refusal(lambda: foreseen(tmp_path, count=5))
-    assert told == refusal(lambda: begun(tmp_path, count=5))
-    assert "may grow, not shrink" in told
+    assert str(foreseen(tmp_path, count=5)).startswith("5 dialogs, 5 of them done")
 
 
 @pytest.mark.parametrize("wrong", [{"rounds": 0}, {"ask_again": -1}, {"rounds": 1.5}], ids=repr)

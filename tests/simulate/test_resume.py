@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from players import Answering, Asking, query, targets
+from players import Answering, Asking, query, question, targets
 
 from chatir import Dialog, Reply
+from chatir.compare.runs import read_runs
 from chatir.errors import InputError
-from chatir.simulate import Targets, read_dialogs, simulate, write_dialogs
+from chatir.simulate import RunSummary, Targets, read_dialogs, simulate, write_dialogs
 from chatir.simulate.dry_run import dry_run
+from chatir.simulate.summary import summary_text
 
 SCRIPT = Path(__file__).with_name("scripted_run.py")
 
@@ -203,11 +206,77 @@ def test_the_limit_may_grow_and_costs_and_times_add_up(tmp_path: Path) -> None:
     assert len(read_dialogs(tmp_path / "x.json")) == 10
 
 
-def test_the_limit_may_not_shrink(tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_given", [list, iter], ids=["list", "generator"])
+def test_a_lower_limit_plays_what_is_missing_and_exports_just_that_many(
+    tmp_path: Path, as_given: Callable[[list[Dialog]], Iterable[Dialog]]
+) -> None:
+    def fails_on_some(dialog: Dialog) -> Reply:
+        broken = any(f" {number} " in dialog.caption for number in (2, 8))
+        return Reply.failed("server", "fell over") if broken else question(dialog)
+
+    run(tmp_path, asking=Asking(fails_on_some))
+    asking = Asking()
+    some = simulate(as_given(targets(6)), asking, Answering(), out=tmp_path / "x.json", rounds=3)
+    assert {dialog.id for batch in asking.calls.batches for dialog in batch} == {targets(3)[2].id}
+    exported = read_dialogs(tmp_path / "x.json")
+    assert [dialog.id for dialog in exported] == [target.id for target in targets(6)]
+    assert (some.dialogs, some.rounds, some.given, some.targets, some.failed) == (6, 18, 6, 10, ())
+    assert re.search(r"\n  targets +6 of the run's 10 targets\n", summary_text(some))
+    notes: list[str] = []
+    (read,) = read_runs([tmp_path / "x.json"], notes.append)
+    assert notes == [], "the file lacks nothing that it was to hold"
+    assert read.record is not None
+    assert not read.record.gone
+    assert len(read.record.digests) == 6
+    every = run(tmp_path)
+    assert (every.dialogs, every.given, every.targets) == (10, 10, 10)
+    assert "of the run's" not in summary_text(every)
+    assert len(read_dialogs(tmp_path / "x.json")) == 10
+    asking = Asking()
+    run(tmp_path, 6, asking=asking)
+    assert not asking.calls.batches
+    assert read_dialogs(tmp_path / "x.json") == exported
+
+
+def test_progress_of_a_lower_limit_counts_the_given_targets(tmp_path: Path) -> None:
+    run(tmp_path)
+    seen = []
+    simulate(
+        targets(6),
+        Asking(),
+        Answering(),
+        out=tmp_path / "x.json",
+        rounds=3,
+        report=lambda progress: seen.append((progress.dialogs, progress.total, progress.rounds)),
+    )
+    assert set(seen) == {(6, 6, 18)}
+
+
+def test_a_lower_limit_that_would_change_fixed_batches_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    def script(dialog: Dialog) -> Reply:
+        if " 5 " in dialog.caption:
+            raise InputError("stopped on purpose")
+        return question(dialog)
+
+    def play(count: int, asking: Asking) -> RunSummary:
+        out = tmp_path / "x.json"
+        return simulate(targets(count), asking, Answering(), out=out, rounds=1, deterministic=True)
+
+    assert play(4, Asking(batch_size=4)).dialogs == 4
+    with pytest.raises(InputError, match="stopped on purpose"):
+        play(8, Asking(script, batch_size=4))
+    with pytest.raises(InputError, match=r"its last batch would have been another one: give a multiple of 4 of its 8"):
+        play(6, Asking(batch_size=4))
+    assert play(3, Asking(batch_size=4)).dialogs == 3, "nothing is left to be played of these"
+    assert play(8, Asking(batch_size=4)).dialogs == 8
+    assert play(6, Asking(batch_size=4)).dialogs == 6
+
+
+def test_a_run_of_other_targets_is_not_a_longer_one(tmp_path: Path) -> None:
     run(tmp_path)
     before = snapshot(tmp_path)
-    with pytest.raises(InputError, match="holds 4 targets more than are given"):
-        run(tmp_path, 6)
+    with pytest.raises(InputError, match=r"its target 1 .* use --fresh"):
+        simulate([*targets(1), targets(3)[2]], Asking(), Answering(), out=tmp_path / "x.json", rounds=3)
     assert snapshot(tmp_path) == before
 
 
