@@ -24,7 +24,7 @@ KNOWS = {
     "questioners": PLAYER,
     "answerers": PLAYER,
     "run": NOUNS,
-    "simulate": NOUNS | {"run", "models.estimates"},
+    "simulate": NOUNS | {"run", "models.estimates", "plugins"},
     "retriever": NOUNS | {"plugins", "models"},
     "retriever.score": NOUNS | {"run"},
     "compare": NOUNS | {"run", "retriever.metrics", "models.images", "models.sentences"},

@@ -14,7 +14,8 @@ class Answerer(Protocol):
     """Answers a question about each dialog's image.
 
     `answer` may be plain or `async`, and a player may have the attributes that are listed at
-    `chatir.questioners.Questioner`; `max_cost(dialog, question)` gets the question too.
+    `chatir.questioners.Questioner`; `max_cost(dialog, question)` gets the question too. One that `replays` is refused,
+    before anything is asked, with a questioner that asks anything else than people did.
     """
 
     def answer(

@@ -13,6 +13,7 @@ class Human:
     """The answer that people gave to the very question, unaltered; it cannot answer any other."""
 
     uses_said = True
+    replays = True
     batch_size = 1024
 
     def check(self, target: Dialog, rounds: int) -> None:

@@ -21,11 +21,14 @@ class Questioner(Protocol):
     - `concurrency`: calls in flight, at most (1); a plain method is then called from as many threads
     - `config`: plain data that fixes the replies (`{}`); a run goes on only with the same
     - `uses_said`: whether it is shown what people said, `Dialog.said` (False)
+    - `replays`: whether it only asks what people asked, or only answers what people were asked (False); an answerer
+      that replays needs a questioner that does
     - `needs_images`: whether it looks at the images (False)
     - `image_folder`: where it looks, None if it was given no folder; a run is refused that means another one
     - `ready()`: called before a run; raises InputError for want of a key, say
     - `check(target, rounds)`: raises InputError for a target that it cannot play for so many rounds
-    - `max_cost(dialog)`: US dollars that the next reply can cost at most, None when nobody knows
+    - `max_cost(dialog)`: US dollars that the next reply can cost at most, None when nobody knows: a run with a cost
+      limit is refused then
     - `estimate(dialog, rounds)`: a `chatir.models.estimates.Estimate` of the rounds that the dialog still lacks
     - `adapted`, `adapt(changes)`: options that it had to change while it played, by name, as plain data; `config` holds
       them. A run that goes on calls `adapt` with what its earlier sessions recorded

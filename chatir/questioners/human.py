@@ -12,6 +12,7 @@ class Human:
     """The questions of the target's own dialog, unaltered."""
 
     uses_said = True
+    replays = True
     batch_size = 1024
 
     def check(self, target: Dialog, rounds: int) -> None:

@@ -6,11 +6,40 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from chatir.dialog import Reply
+from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError, StoppedRunError
+from chatir.models.estimates import TYPICAL
 from chatir.run.rows import Role
 from chatir.simulate.play import Play
 from chatir.simulate.player import Player
+
+
+def bound_of(player: Player, *arguments: Any) -> float | None:
+    """US dollars that a player's reply may cost at most, None if it does not tell; arguments: what it is asked.
+
+    Raises InputError where it says that nobody knows.
+    """
+    if player.max_cost is None:
+        return None
+    bound = player.max_cost(*arguments)
+    if bound is None or not 0 <= bound < math.inf:
+        raise InputError(unpriced(player.name))
+    return float(bound)
+
+
+def check_prices(players: Mapping[Role, Player], target: Dialog, seed: int) -> None:
+    """Raise InputError, before anything is asked, for a player that cannot tell what its replies may cost at most."""
+    for role, player in players.items():
+        dialog = Play(0, target, role, 0).shown(seed, said=player.uses_said)
+        bound_of(player, *((dialog, TYPICAL.question) if role == "answer" else (dialog,)))
+
+
+def unpriced(name: str) -> str:
+    """The line that refuses a player whose price is unknown in a run with a cost limit."""
+    return (
+        f"{name}: nobody knows its price, so that a cost limit cannot be kept; "
+        "tell it with the options price_in and price_out, in US dollars per million tokens"
+    )
 
 
 class Budget:
@@ -118,16 +147,8 @@ class Budget:
     def _bounds(self, batch: list[Play]) -> list[float] | None:
         """What each reply may cost at most, as its player tells; None if it does not."""
         player = self._players[batch[0].stage]
-        if (max_cost := player.max_cost) is None:
-            return None
-        bounds = [max_cost(*self._arguments(play)) for play in batch]
-        known = [float(bound) for bound in bounds if bound is not None and 0 <= bound < math.inf]
-        if len(known) < len(bounds):
-            raise InputError(
-                f"{player.name}: nobody knows its price, so that a cost limit cannot be kept; "
-                "tell it with the options price_in and price_out, in US dollars per million tokens"
-            )
-        return known
+        bounds = [bound_of(player, *self._arguments(play)) for play in batch]
+        return None if player.max_cost is None else [bound or 0.0 for bound in bounds]
 
     def _unknown(self, role: Role) -> bool:
         """Whether a player neither tells what it may cost, nor has shown it by a reply."""

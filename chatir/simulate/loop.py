@@ -193,7 +193,7 @@ class Loop:
             self._run_file.commit(step.targets, step.replies, step.states, seconds, self._learnt())
             self._progress.session_seconds = seconds
             self._report(self._progress)
-        ended = None if self._in_flight else self._let_in_so_far
+        ended = None if self._in_flight else self.given
         if (error := step.error or self._exceptions.stopping(ended)) is not None:
             raise error
         return step

@@ -19,9 +19,9 @@ class Player:
     """What a questioner, answerer or observer declares of itself.
 
     call: its `ask`, `answer` or `observe`. The rest is optional on the object that a user writes, and told at
-    `chatir.questioners.Questioner`: name, batch_size, concurrency, config, uses_said, needs_images, ready, check,
-    max_cost, estimate and close. image_folder: the folder in which it looks, if it tells; lacks_images: whether it
-    tells that it was given none. played: the player itself, some of whose attributes change while it plays.
+    `chatir.questioners.Questioner`: name, batch_size, concurrency, config, uses_said, replays, needs_images, ready,
+    check, max_cost, estimate and close. image_folder: the folder in which it looks, if it tells; lacks_images: whether
+    it tells that it was given none. played: the player itself, some of whose attributes change while it plays.
     """
 
     call: Callable[..., Any]
@@ -30,6 +30,7 @@ class Player:
     concurrency: int
     config: dict[str, Any]
     uses_said: bool
+    replays: bool
     needs_images: bool
     image_folder: Path | None
     lacks_images: bool
@@ -57,6 +58,7 @@ class Player:
             concurrency=getattr(player, "concurrency", 1),
             config=plain_data(getattr(player, "config", {}), f"{name}: config"),
             uses_said=bool(getattr(player, "uses_said", False)),
+            replays=bool(getattr(player, "replays", False)),
             needs_images=bool(getattr(player, "needs_images", False)),
             image_folder=None if folder is None else Path(folder),
             lacks_images=hasattr(player, "image_folder") and folder is None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chatir.errors import InputError
+from chatir.plugins import plugins
 from chatir.run.rows import Role
 from chatir.simulate.player import Player
 
@@ -36,6 +37,45 @@ def players_of(questioner: object, answerer: object, observer: object | None = N
     return players
 
 
+def check_pair(players: dict[Role, Player]) -> None:
+    """Raise InputError for an answerer that only replays, with a questioner that asks what nobody was asked."""
+    asking, answering = players["question"], players["answer"]
+    if answering.replays and not asking.replays:
+        raise InputError(cannot_replay(asking.name, answering.name, type(answering.played)))
+
+
+def cannot_replay(questioner: str, answerer: str, replaying: type) -> str:
+    """The line that refuses an answerer of the class `replaying`, and names those that answer free questions."""
+    own = f"{replaying.__module__}:{replaying.__qualname__}"
+    others = ", ".join(plugin.name for plugin in plugins("answerers") if plugin.entry.value != own)
+    return (
+        f"{answerer} only replays what people answered, and {questioner} asks questions of its own; "
+        f"answerers for free questions: {others}"
+    )
+
+
+def get_ready(players: dict[Role, Player]) -> None:
+    """Let every player get ready for a run, and declare what it is then.
+
+    Raises InputError with what all of them lack.
+    """
+    lacks = {}
+    for role, player in players.items():
+        try:
+            if player.ready:
+                player.ready()
+                players[role] = player.now()
+        except InputError as error:
+            lacks[str(error)] = error
+    if lacks:
+        raise InputError("; ".join(lacks))
+
+
+def no_images(name: str) -> str:
+    """The line that refuses a player that looks at images where there is no folder of them."""
+    return f"{name} looks at the images: 'chatir fetch images' brings them, or name --images DIR"
+
+
 def image_root(players: Iterable[Player], images: Path | str | None) -> Path | None:
     """The folder in which the run's players look at images: the one named, or else their own; None if none looks.
 
@@ -48,9 +88,7 @@ def image_root(players: Iterable[Player], images: Path | str | None) -> Path | N
         root = root or player.image_folder
     for player in looking:
         if root is None:
-            raise InputError(
-                f"{player.name} looks at the images: 'chatir fetch images' brings them, or name --images DIR"
-            )
+            raise InputError(no_images(player.name))
         if player.lacks_images:
             raise InputError(
                 f"{player.name} looks at the images, but was built without their folder; "

@@ -16,13 +16,14 @@ from chatir.files import atomic_writer, file_sha256
 from chatir.run.file import EVERY, RunFile
 from chatir.run.provenance import provenance
 from chatir.signals import stopping_signals
+from chatir.simulate.budget import check_prices
 from chatir.simulate.loop import Loop
 from chatir.simulate.opening import check_export, existing_run, open_run
 from chatir.simulate.progress import Progress
-from chatir.simulate.setting import check_settings, image_root, players_of, run_config
+from chatir.simulate.setting import check_pair, check_settings, get_ready, image_root, players_of, run_config
 from chatir.simulate.soft_refusals import SoftRefusals
 from chatir.simulate.summary import RunSummary, summary_of
-from chatir.simulate.target_checks import ImagesThere, check_all_targets, checked_targets
+from chatir.simulate.target_checks import ImagesThere, check_all_targets, checked_targets, first_of
 
 
 def simulate(
@@ -70,7 +71,8 @@ def simulate(
     - `note`: called with a line that the user should see; the first exception of a player comes as a line for each of
       its traceback
 
-    Raises InputError for bad input, another configuration or a run file in use, before anything is written. While the
+    Raises InputError for bad input, another configuration or a run file in use, and, before anybody is asked, for what
+    the players lack: a key, each other (`replays`), a price under a cost limit. Nothing is written then. While the
     run is on, with everything saved, it raises InterruptedRunError after SIGINT, SIGTERM or SIGHUP (caught in the main
     thread only), StoppedRunError before the cost limit would be passed or when a quota is exhausted, and InputError for
     a target of a generator that is wrong and for what a player cannot go on with, a rejected key say. A player that
@@ -83,11 +85,13 @@ def simulate(
     if soft_refusals not in get_args(SoftRefusals):
         raise InputError(f"soft_refusals is {soft_refusals!r}, but must be 'keep' or 'fail'")
     players = players_of(questioner, answerer, observer)
+    check_pair(players)
     root = image_root(players.values(), images)
-    for role, player in players.items():
-        if player.ready:
-            player.ready()
-            players[role] = player.now()
+    get_ready(players)
+    if cost_limit is not None:
+        first, targets = first_of(targets)
+        if first is not None:
+            check_prices(players, next(checked_targets([first], rounds, [])), seed)
     settings: dict[str, Any] = {"rounds": rounds, "seed": seed, "ask_again": ask_again, "deterministic": deterministic}
     settings["soft_refusals"] = soft_refusals
     config = run_config(players, **settings)
@@ -121,7 +125,7 @@ def simulate(
         )
         with _signals(loop.interrupt):
             loop.run(checked_targets(targets, rounds, checks))
-        summary = summary_of(run, out, players["question"].name, players["answer"].name, loop.given)
+        summary = summary_of(run, out, players["question"], players["answer"], loop.given)
         if summary.dialogs:
             _export(run, out, loop.given)
         return summary

@@ -8,6 +8,7 @@ from pathlib import Path
 from chatir.console import duration, printable
 from chatir.run.file import RunFile
 from chatir.run.rows import FailedDialog, RoleTotals
+from chatir.simulate.player import Player
 
 UNKNOWN = "unknown"
 
@@ -27,6 +28,7 @@ class RunSummary:
     - `seconds`: of all sessions
     - `new_replies`: replies of this session
     - `given`: targets of this session; `targets`: those of the run, which are more where only its first were given
+    - `replayed`: whether the answers are those that people gave
 
     What replies and sessions took is told of the whole run.
     """
@@ -48,10 +50,11 @@ class RunSummary:
     new_replies: int
     given: int
     targets: int
+    replayed: bool
 
 
-def summary_of(run: RunFile, out: Path, questioner: str, answerer: str, given: int) -> RunSummary:
-    """Read a run's summary from its run file. out: its dialogue file; questioner, answerer: the players' names.
+def summary_of(run: RunFile, out: Path, questioner: Player, answerer: Player, given: int) -> RunSummary:
+    """Read a run's summary from its run file. out: its dialogue file.
 
     given: how many of its targets, the first ones, this is about.
     """
@@ -61,8 +64,8 @@ def summary_of(run: RunFile, out: Path, questioner: str, answerer: str, given: i
         name=out.stem,
         out=out,
         run_file=run.path,
-        questioner=questioner,
-        answerer=answerer,
+        questioner=questioner.name,
+        answerer=answerer.name,
         dialogs=dialogs,
         stopped=run.states(given).get("stopped", 0),
         rounds=run.rounds_of_ended(given),
@@ -75,6 +78,7 @@ def summary_of(run: RunFile, out: Path, questioner: str, answerer: str, given: i
         new_replies=run.new_replies(),
         given=given,
         targets=sum(run.states().values()),
+        replayed=answerer.replays,
     )
 
 
@@ -89,6 +93,8 @@ def summary_text(summary: RunSummary) -> str:
     lines = [("dialogs", dialogs)]
     if summary.given < summary.targets:
         lines.append(("targets", f"{summary.given} of the run's {summary.targets} targets"))
+    if summary.replayed:
+        lines.append(("answers", "replayed, as people gave them"))
     if summary.failed:
         lines.append(("failed dialogs", str(len(summary.failed))))
     if summary.repeats_per_dialog is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from chatir.dialog import Dialog, Round, text_problem
@@ -95,6 +96,12 @@ def checked_targets(targets: Iterable[Dialog], rounds: int, checks: list[Check])
     """The dialogs as targets, each checked as it comes. Raises InputError."""
     for place, dialog in enumerate(targets):
         yield _as_target(dialog, place, rounds, checks)
+
+
+def first_of(targets: Iterable[Dialog]) -> tuple[Dialog | None, Iterable[Dialog]]:
+    """The first of some targets, None if there is none, and all of them, the first of a generator among them."""
+    first = next(iter(targets), None)
+    return first, chain([first], targets) if iter(targets) is targets and first is not None else targets
 
 
 def check_all_targets(targets: Iterable[Dialog], rounds: int, checks: list[Check]) -> int:

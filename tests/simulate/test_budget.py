@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from players import Answering, Asking, AskingSlowly, query, targets
 
 from chatir import Dialog, Reply
 from chatir.errors import InputError, StoppedRunError
+from chatir.models.estimates import TYPICAL
 from chatir.simulate import RunSummary, simulate
 
 
@@ -210,6 +211,27 @@ def test_a_player_whose_price_nobody_knows_is_refused(tmp_path: Path, bound: flo
     assert played(tmp_path, Unpriced(priced)).dialogs == 12, "without a limit nobody has to know"
 
 
+@pytest.mark.parametrize("as_given", [list, iter], ids=["list", "generator"])
+def test_an_answerer_whose_price_nobody_knows_costs_no_question(
+    tmp_path: Path, as_given: Callable[[list[Dialog]], Iterable[Dialog]]
+) -> None:
+    class Unpriced(Answering):
+        asked: str | None = None
+
+        def max_cost(self, dialog: Dialog, asked: str) -> float | None:
+            self.asked = asked
+            return None
+
+    asking, answering = Asking(priced), Unpriced()
+    with pytest.raises(InputError, match="Unpriced: nobody knows its price"):
+        simulate(as_given(targets(4)), asking, answering, out=tmp_path / "x.json", rounds=1, cost_limit=1.0)
+    assert not asking.calls.batches
+    assert answering.asked == TYPICAL.question
+    assert not list(tmp_path.iterdir())
+    unlimited = simulate(as_given(targets(4)), asking, answering, out=tmp_path / "x.json", rounds=1)
+    assert unlimited.dialogs == 4, "the first of a generator is played, too"
+
+
 def test_free_answers_go_on_while_questions_are_held_back(tmp_path: Path) -> None:
     answering = Answering(batch_size=2)
     with pytest.raises(StoppedRunError):
@@ -315,7 +337,7 @@ def test_holding_many_plays_back_costs_little_time(tmp_path: Path) -> None:
 
     cheap = Careful(lambda dialog: Reply("is it?", cost=0.01))
     simulate(targets(200), cheap, Answering(), out=tmp_path / "x.json", rounds=2, cost_limit=6.5)
-    assert next(asked) <= 400, "a play that is held back is not reckoned anew at each turn"
+    assert next(asked) <= 401, "once before the run, and a play that is held back is not reckoned anew at each turn"
 
 
 def test_what_was_set_aside_is_free_again_while_others_are_still_under_way(tmp_path: Path) -> None:
