@@ -87,6 +87,35 @@ class Plugin:
         mend = f"pip install '{self.distribution}{extras}'" if extras else f"pip install {lack}"
         return InputError(f"{self.owner} needs the package {lack!r}: {mend}")
 
+    def read_options(self, options: Mapping[str, Any]) -> BaseModel | None:
+        """Check options, typed or as a user types them, against the factory's model; None if it has none.
+
+        Raises InputError for an option that is unknown, lacking or wrong, and as `load` does.
+        """
+        if (model := options_model(self.load())) is not None:
+            return _checked_options(model, options, self.owner)
+        if options:
+            raise InputError(f"{self.owner} has no options, but got {', '.join(options)}")
+        return None
+
+    def changed(self, options: Mapping[str, str]) -> dict[str, str]:
+        """Of options as a user types them, those that differ from their defaults; numbers and the like in one spelling.
+
+        What goes on to another player, by an option `backend` that names it, is held against that one's defaults.
+        Raises InputError as `build` does for an option that is unknown, lacking or wrong.
+        """
+        if (read := self.read_options(options)) is None:
+            return {}
+        further = {key: options[key] for key in read.model_extra or {}}
+        led = {plugin.name: plugin for plugin in plugins(self.kind)}.get(getattr(read, "backend", None) or "")
+        if further and led is not None:
+            further = led.changed(further)
+        for key, field in type(read).model_fields.items():
+            value = getattr(read, key)
+            if key in options and value != field.get_default(call_default_factory=True):
+                further[key] = _spelt(value) if isinstance(value, int | float | None) else options[key]
+        return further
+
     def build(self, options: Mapping[str, Any], context: Context) -> Any:
         """Make the player from its options, checked against the factory's typed model.
 
@@ -95,13 +124,11 @@ class Plugin:
         lacking or wrong, for a missing dependency, and for whatever the factory raises (a ChatirError as it is).
         """
         factory = self.load()
-        model = options_model(factory)
-        if model is None and options:
-            raise InputError(f"{self.owner} has no options, but got {', '.join(options)}")
+        model, read = options_model(factory), self.read_options(options)
         arguments: dict[str, Any] = {}
         for name, kind in _parameters(factory).items():
             if kind is model:
-                arguments[name] = _checked_options(model, options, self.owner)
+                arguments[name] = read
             elif kind is Context:
                 arguments[name] = context
         try:
@@ -227,6 +254,11 @@ def _value(default: Any) -> str:
     if isinstance(default, str) and default.split() != [default]:
         return repr(default)
     return "none" if default is None else str(default)
+
+
+def _spelt(value: float | None) -> str:
+    """A number, a yes or no, or none as a user types it: `1`, `0.7`, `true`."""
+    return str(value).lower() if isinstance(value, bool) else _value(value).removesuffix(".0")
 
 
 def _type(annotation: Any) -> str:

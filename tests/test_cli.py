@@ -61,6 +61,7 @@ def test_a_summary_is_results_on_stdout_and_nothing_else(typed: Typed, targets: 
     assert (code, error) == (0, "")
     assert out.startswith("Human asks, Human answers\n")
     assert re.search(r"dialogs +5 with 15 rounds", out)
+    assert re.search(r"answers +replayed, as people gave them", out)
     assert re.search(r"repeats per dialog +1\.00 \(100% of dialogs repeat a question\)", out)
     assert "cost" not in out, "an unknown cost is never 0"
 
@@ -70,9 +71,12 @@ def test_the_limit_grows_and_fresh_begins_anew(typed: Typed, targets: str) -> No
     for limit in ("2", "4"):
         assert typed(*command, "--limit", limit)[0] == 0
         assert len(read_dialogs("x.json")) == int(limit)
-    assert typed(*command, "--limit", "2")[0] == 2
-    assert typed(*command, "--limit", "2", "--fresh")[0] == 0
+    code, out, _ = typed(*command, "--limit", "2")
+    assert code == 0
+    assert re.search(r"targets +2 of the run's 4 targets\n", out)
     assert len(read_dialogs("x.json")) == 2
+    assert "of the run's" not in typed(*command, "--limit", "3", "--fresh")[1]
+    assert len(read_dialogs("x.json")) == 3
 
 
 def test_every_option_can_come_from_the_environment(

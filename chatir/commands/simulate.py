@@ -93,7 +93,8 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
     "--out",
     type=FILE,
     metavar="FILE.json",
-    help="Dialogue file to write; its run file stands beside it. [default: outputs/<Questioner>_<Answerer>.json]",
+    help="Dialogue file to write; its run file stands beside it. [default: outputs/<Questioner>_<Answerer>.json, with "
+    "each option between them that fixes the result and is not its default]",
 )
 @click.option("--fresh", is_flag=True, help="Keep an existing run aside and start anew.")
 @click.option(
@@ -160,12 +161,15 @@ def simulate(
     Exit codes: 0 done, 1 some dialogs failed (they are named), 2 wrong use or bad input (a rejected key too),
     3 stopped before the cost limit or by an exhausted quota, 130 interrupted; what came is always saved.
     """
+    from chatir.commands.default_name import Side, default_files
     from chatir.data import default_images, default_targets
     from chatir.models.reply_cache import ReplyCache
     from chatir.plugins import Context, build, parse_options
+    from chatir.retriever.retriever import Identity
     from chatir.simulate.setting import players_of
 
     asks, answers = parse_options(questioner_options, "-q"), parse_options(answerer_options, "-a")
+    ranks = parse_options(retriever_options, "-r")
     check_folder(images)
     if dry_run and stop_on_hit is not None:
         raise InputError("a dry run foresees no hits; without --stop-on-hit it tells the most that the run can take")
@@ -180,15 +184,25 @@ def simulate(
         context = Context(images or default_images(), replies, note)
         players = build("questioners", questioner, asks, context), build("answerers", answerer, answers, context)
         read = read_targets(targets or default_targets(), limit, image_template)
-        names = [player.name for player in players_of(*players).values()]
-        path = out or Path("outputs", f"{'_'.join(names)}.json")
-        files = {each: path if len(seed) == 1 else path.with_stem(f"{path.stem}_seed{each}") for each in seed}
-        for file in files.values():
-            if file.resolve() == read.path.resolve():
-                raise InputError(f"{file}: holds the targets; name another --out")
         if search is not None:  # what could end in an error later does so before anybody is asked
             (search.check_list if dry_run else search.check_corpus)(list(read), str(read.path))
         observer = None if search is None or stop_on_hit is None else search.observer(stop_on_hit)
+        if out is not None:
+            files = {each: out if len(seed) == 1 else out.with_stem(f"{out.stem}_seed{each}") for each in seed}
+        else:
+            made = players_of(*players, observer)
+            sides = [
+                Side.of("questioners", questioner, asks, made["question"]),
+                Side.of("answerers", answerer, answers, made["answer"]),
+            ]
+            stops = []
+            if retriever is not None and search is not None and stop_on_hit is not None:
+                by = Side.of("retrievers", retriever, ranks, Identity.of(search.retriever))
+                stops = [f"stop-on-hit={stop_on_hit}", str(by)]
+            files = default_files(made, sides, stops, seed, settings)
+        for file in files.values():
+            if file.resolve() == read.path.resolve():
+                raise InputError(f"{file}: holds the targets; name another --out")
         failed = 0
         for each, file in files.items():
             if dry_run:

@@ -65,6 +65,18 @@ def existing_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | 
     return None
 
 
+def holds_run(out: Path, config: dict[str, Any]) -> bool:
+    """Whether `out` has a run of exactly this configuration; one that cannot be read, or is being written, is none."""
+    path = out.with_suffix(".run")
+    if not path.is_file():
+        return False
+    try:
+        with RunFile.reading(path) as run:
+            return not differences(run.given_config, config) or not differences(run.config, config)
+    except InputError:
+        return False
+
+
 def _check_files(out: Path, path: Path) -> None:
     for file in (path, out):
         if file.is_dir():

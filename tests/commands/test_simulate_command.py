@@ -135,13 +135,13 @@ def test_several_seeds_make_a_run_each_as_each_seed_alone_would(typed: Typed) ->
     code, out, error = typed(*PAID, "--seed", "0,1,2")
     assert (code, error) == (0, "")
     assert [line for line in out.splitlines() if line.endswith(".json")] == [
-        f"outputs/Paid_Yes_seed{seed}.json" for seed in range(3)
+        f"outputs/Paid_Yes_rounds=2_seed{seed}.json" for seed in range(3)
     ]
-    assert files() == {f"outputs/Paid_Yes_seed{seed}.{end}" for seed in range(3) for end in ("json", "run")}
+    assert files() == {f"outputs/Paid_Yes_rounds=2_seed{seed}.{end}" for seed in range(3) for end in ("json", "run")}
     contents = []
     for seed in range(3):
         assert typed(*PAID, "--seed", str(seed), "--out", f"alone{seed}.json")[0] == 0
-        contents.append(Path(f"outputs/Paid_Yes_seed{seed}.json").read_bytes())
+        contents.append(Path(f"outputs/Paid_Yes_rounds=2_seed{seed}.json").read_bytes())
         assert Path(f"alone{seed}.json").read_bytes() == contents[-1]
     assert len(set(contents)) == 3
     before = {name: Path(name).read_bytes() for name in files()}
@@ -207,7 +207,7 @@ def test_a_dry_run_tells_on_stdout_and_calls_and_makes_nothing(typed: Typed) -> 
     code, out, error = typed(*PAID, "--dry-run", "--cache", "replies.cache")
     assert (code, error) == (0, "")
     assert out.splitlines() == [
-        "outputs/Paid_Yes.json: 4 dialogs",
+        "outputs/Paid_Yes_rounds=2.json: 4 dialogs",
         "  Paid asks    8 calls, tokens unknown, cost unknown",
         "  Yes answers  8 calls, tokens unknown, cost unknown",
     ]

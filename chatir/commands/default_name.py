@@ -1,0 +1,114 @@
+"""The default name of a run: who asks, who answers, and every option that was typed and fixes the result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chatir.plugins import Kind, find
+from chatir.run.rows import Role
+from chatir.simulate.opening import holds_run
+from chatir.simulate.player import Player
+from chatir.simulate.setting import run_config
+
+if TYPE_CHECKING:
+    from chatir.retriever.retriever import Identity
+
+FOLDER = Path("outputs")
+SETTINGS = {"rounds": 10, "ask_again": 2, "soft_refusals": "keep", "deterministic": False}
+"""Settings that fix a run's result, with their defaults; the seed has a place of its own."""
+RECORDED_AS = {"chat": "chats", "file": "pool", "model_type": "id", "name": "id"}
+"""Options that `config` holds under another name."""
+LONGEST = 40
+"""Characters of a value."""
+LONGEST_NAME = 120
+
+
+class Side(NamedTuple):
+    """A player by its name and config, and the options typed for it that differ from their defaults."""
+
+    name: str
+    config: Mapping[str, Any]
+    changed: Mapping[str, str]
+
+    @classmethod
+    def of(cls, kind: Kind, typed: str, options: Mapping[str, str], built: Player | Identity) -> Side:
+        """The side of a player or retriever; typed: its name as a user types it, and options: its options."""
+        return cls(built.name, built.config, find(kind, typed).changed(options))
+
+    def __str__(self) -> str:
+        """`ChatGPT-temperature=1`; what changes only how it works, as a batch size, is not in its `config`."""
+        recorded = set(_keys(self.config))
+        taking_part = {
+            key: value
+            for key, value in sorted(self.changed.items())
+            if {key, RECORDED_AS.get(key, key)} & recorded and not (key == "model" and self._tells(value))
+        }
+        return "-".join([_word(self.name), *(f"{key}={_word(_cut(value))}" for key, value in taking_part.items())])
+
+    def _tells(self, model: str) -> bool:
+        """Whether the player is named after its model, as `hf` is."""
+        words = [_word(re.split(marks, model.rstrip("/"))[-1]) for marks in ("/", "[/:]")]
+        return any(f"_{self.name}".endswith(f"_{word}") for word in words)
+
+
+def default_name(sides: Sequence[Side], settings: Mapping[str, Any], stops: Sequence[str] = ()) -> str:
+    """`<Questioner>[-key=value...]_<Answerer>[-key=value...][_rounds=5...]`, of at most 120 characters.
+
+    settings: those of `SETTINGS`. stops: what stops dialogs early, in words.
+    """
+    parts = [*map(str, sides)]
+    for key, default in SETTINGS.items():
+        if settings[key] != default:
+            parts.append(key.replace("_", "-") + ("" if settings[key] is True else f"={settings[key]}"))
+    name = "_".join([*parts, *stops])
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME - 9]}_{sha256(name.encode()).hexdigest()[:8]}"
+    return name
+
+
+def default_files(
+    players: dict[Role, Player], sides: Sequence[Side], stops: Sequence[str], seeds: list[int], settings: dict[str, Any]
+) -> dict[int, Path]:
+    """The dialogue file of each seed, `outputs/NAME.json` or `outputs/NAME_seed1.json`.
+
+    A run of exactly this configuration that an older chatir began under `<Questioner>_<Answerer>` goes on there, unless
+    the setting `fresh` is on.
+    """
+    fixed = {key: settings[key] for key in SETTINGS}
+    name, plain = default_name(sides, fixed, stops), "_".join(side.name for side in sides)
+    files = {}
+    for seed in seeds:
+        end = f"_seed{seed}" if len(seeds) > 1 else ""
+        new = FOLDER / f"{name}{end or (f'_seed{seed}' if seed else '')}.json"
+        old = FOLDER / f"{plain}{end}.json"
+        goes_on = not settings["fresh"] and not new.with_suffix(".run").exists()
+        files[seed] = old if goes_on and holds_run(old, run_config(players, seed=seed, **fixed)) else new
+    return files
+
+
+def _keys(config: object) -> Iterator[str]:
+    """The keys of a mapping, and of all mappings in it."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield key
+            yield from _keys(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _keys(value)
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[^\w.=-]", "_", text, flags=re.ASCII)
+
+
+def _cut(value: str) -> str:
+    """A long path by its last part, a long address by its host, any other long value by its beginning and a hash."""
+    scheme, _, address = value.rpartition("://")
+    if len(address) <= LONGEST:
+        return address
+    cut = address.partition("/")[0] if scheme else address.rstrip("/").rpartition("/")[2]
+    return cut if len(cut) <= LONGEST else f"{cut[: LONGEST - 9]}_{sha256(value.encode()).hexdigest()[:8]}"
