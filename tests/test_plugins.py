@@ -47,7 +47,7 @@ def test_an_installed_plugin_plays(chatir: Chatir, targets: str, tmp_path: Path)
     done = chatir("simulate", *players, "--targets", targets, "--rounds", "2")
     assert done.returncode == 0, done.stderr
     assert "echo says ho ho?" in done.stderr
-    dialogs = read_dialogs(tmp_path / "outputs" / "Echo_Parrot.json")
+    dialogs = read_dialogs(tmp_path / "outputs" / "Echo-times=2-word=ho_Parrot_rounds=2.json")
     assert [list(map(str, dialog.rounds)) for dialog in dialogs] == [["ho ho? ho ho indeed"] * 2] * 2
 
 
@@ -56,7 +56,7 @@ def test_a_factory_may_name_its_parameters_in_any_order(chatir: Chatir, targets:
         "simulate", "--questioner", "echo-swapped", "-q", "word=hey", "--answerer", "parrot", "--targets", targets
     )
     assert done.returncode == 0, done.stderr
-    assert read_dialogs(tmp_path / "outputs" / "Echo_Parrot.json")[0].rounds[0].question == "hey?"
+    assert read_dialogs(tmp_path / "outputs" / "Echo-word=hey_Parrot.json")[0].rounds[0].question == "hey?"
 
 
 def test_its_options_fix_the_run(chatir: Chatir, targets: str) -> None:

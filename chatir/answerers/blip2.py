@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 
 from chatir.answerers.sighted import SightedModel, SightOptions
 from chatir.errors import InputError
@@ -26,22 +26,25 @@ class Blip2(SightedModel):
 
 
 class Options(TransformersOptions):
-    """backend: what runs the model; with `lavis`, all other options are those of `blip2-lavis`."""
+    """backend: what runs the model; with `lavis`, all other options are those of `blip2-lavis`.
+
+    Raises InputError for an option that the backend transformers does not have.
+    """
 
     model_config = ConfigDict(extra="allow")
     backend: Literal["transformers", "lavis"] = "transformers"
 
+    @model_validator(mode="after")
+    def _further_ones_for_lavis_only(self) -> Options:
+        for name in (self.model_extra or {}) if self.backend == "transformers" else ():
+            raise InputError(f"answerer 'blip2' has no option {name!r}{did_you_mean(name, Options.model_fields)}")
+        return self
+
 
 def blip2(options: Options, context: Context) -> SightedModel:
-    """BLIP-2, through transformers or through LAVIS.
-
-    Raises InputError for an option that the backend does not have.
-    """
-    further: dict[str, Any] = options.model_extra or {}
+    """BLIP-2, through transformers or through LAVIS."""
     if options.backend == "lavis":
         given = options.model_dump(include=options.model_fields_set - {"backend"})
         player: SightedModel = build("answerers", "blip2-lavis", given, context)
         return player
-    for name in further:
-        raise InputError(f"answerer 'blip2' has no option {name!r}{did_you_mean(name, Options.model_fields)}")
     return Blip2(options, context)

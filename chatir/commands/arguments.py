@@ -13,12 +13,65 @@ from chatir.console import note
 from chatir.errors import InputError
 
 if TYPE_CHECKING:
+    from chatir.doctor.readiness import Readiness
+    from chatir.plugins import Kind
     from chatir.simulate.targets import Targets
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
 SHOWN_FAILURES = 10
+
+
+class PlayerName(click.ParamType[Any]):
+    """The name of a player or retriever, as `chatir list` shows it."""
+
+    name = "text"
+
+    def __init__(self, kind: Kind, flag: str, any_model: str) -> None:
+        """flag: of its options. any_model: which of its kind takes any model of the hub."""
+        self._kind = kind
+        self._flag = flag
+        self._any_model = any_model
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        """The names that there are."""
+        from chatir.plugins import plugins
+
+        return f"There are: {', '.join(plugin.name for plugin in plugins(self._kind))}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Pass a name; a model where a name belongs is refused with the options that take it."""
+        from chatir.commands.completing import BUILT_IN
+        from chatir.plugins import plugins
+
+        known = [plugin.name for plugin in plugins(self._kind)]
+        takers = [player for player, model in BUILT_IN.items() if model == value and player in known]
+        if "/" in value and self._any_model in known:
+            takers = [self._any_model]
+        if value not in known and takers and param is not None:
+            prompt = f" {self._flag} prompt=scenes" if value == BUILT_IN["hf"] else ""
+            line = f"{param.opts[0]} {takers[0]} {self._flag} model={value}{prompt}"
+            self.fail(f"{value!r} is a model, and no name of 'chatir list': {line}", param, ctx)
+        return value
+
+
+def is_there(path: Path) -> None:
+    """Raise InputError for a file that is not there, as opening it would."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or directory")
+
+
+def check_ready(ready: Readiness) -> None:
+    """Tell what a run will download. Raises InputError for what it lacks: the only gap, or their number after them."""
+    if len(ready.lacks) > 1:
+        for line in ready.lacks:
+            note(line)
+        raise InputError(f"{len(ready.lacks)} things are missing; 'chatir doctor' tells more")
+    if ready.lacks:
+        raise InputError(ready.lacks[0])
+    for line in ready.downloads:
+        note(line)
 
 
 def read_targets(path: Path, limit: int | None, image_template: str | None) -> Targets:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chatir.plugins import Kind, find
+from chatir.doctor.readiness import Wanted
+from chatir.errors import InputError
+from chatir.plugins import find
 from chatir.run.rows import Role
 from chatir.simulate.opening import holds_run
 from chatir.simulate.player import Player
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 FOLDER = Path("outputs")
 SETTINGS = {"rounds": 10, "ask_again": 2, "soft_refusals": "keep", "deterministic": False}
 """Settings that fix a run's result, with their defaults; the seed has a place of its own."""
+ROLES: tuple[Role, ...] = ("question", "answer")
 RECORDED_AS = {"chat": "chats", "file": "pool", "model_type": "id", "name": "id"}
 """Options that `config` holds under another name."""
 LONGEST = 40
@@ -35,9 +38,9 @@ class Side(NamedTuple):
     changed: Mapping[str, str]
 
     @classmethod
-    def of(cls, kind: Kind, typed: str, options: Mapping[str, str], built: Player | Identity) -> Side:
-        """The side of a player or retriever; typed: its name as a user types it, and options: its options."""
-        return cls(built.name, built.config, find(kind, typed).changed(options))
+    def of(cls, wanted: Wanted, built: Player | Identity) -> Side:
+        """The side of a player or retriever, as it was typed and as it was built."""
+        return cls(built.name, built.config, find(wanted.kind, wanted.name).changed(wanted.options))
 
     def __str__(self) -> str:
         """`ChatGPT-temperature=1`; what changes only how it works, as a batch size, is not in its `config`."""
@@ -70,14 +73,22 @@ def default_name(sides: Sequence[Side], settings: Mapping[str, Any], stops: Sequ
     return name
 
 
-def default_files(
-    players: dict[Role, Player], sides: Sequence[Side], stops: Sequence[str], seeds: list[int], settings: dict[str, Any]
+def run_files(
+    out: Path | None,
+    players: dict[Role, Player],
+    wanted: Sequence[Wanted],
+    seeds: Sequence[int],
+    settings: Mapping[str, Any],
+    stops: Sequence[str] = (),
 ) -> dict[int, Path]:
-    """The dialogue file of each seed, `outputs/NAME.json` or `outputs/NAME_seed1.json`.
+    """The dialogue file of each seed: `out`, or `outputs/NAME.json`; with several seeds `NAME_seed0.json` and so on.
 
-    A run of exactly this configuration that an older chatir began under `<Questioner>_<Answerer>` goes on there, unless
-    the setting `fresh` is on.
+    wanted: the players as they were typed. settings: of the run, `fresh` among them. A run of exactly this
+    configuration that an older chatir began under `<Questioner>_<Answerer>` goes on there.
     """
+    if out is not None:
+        return {seed: out if len(seeds) == 1 else out.with_stem(f"{out.stem}_seed{seed}") for seed in seeds}
+    sides = [Side.of(each, players[role]) for each, role in zip(wanted, ROLES, strict=False)]
     fixed = {key: settings[key] for key in SETTINGS}
     name, plain = default_name(sides, fixed, stops), "_".join(side.name for side in sides)
     files = {}
@@ -88,6 +99,13 @@ def default_files(
         goes_on = not settings["fresh"] and not new.with_suffix(".run").exists()
         files[seed] = old if goes_on and holds_run(old, run_config(players, seed=seed, **fixed)) else new
     return files
+
+
+def check_apart(files: Iterable[Path], targets: Path) -> None:
+    """Raise InputError if a dialogue file to write is that of the targets."""
+    for file in files:
+        if file.resolve() == targets.resolve():
+            raise InputError(f"{file}: holds the targets; name another --out")
 
 
 def _keys(config: object) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chatir.commands.arguments import FILE, check_folder
-from chatir.commands.searching import Search, search_options
+from chatir.commands.searching import Search, check_search, search_options
 from chatir.console import duration, note, printable, say, shown_progress
 from chatir.errors import InputError, InterruptedRunError
 
@@ -55,6 +55,8 @@ def index(
         raise InputError("--images does not go with --vectors, which needs no images")
     if vectors is not None and corpus is not None and corpus.is_dir():
         raise InputError("--vectors needs a list as --corpus: its order tells which vector is of which image")
+    if vectors is None:
+        check_search(retriever, retriever_options, corpus)
     search = Search.of(retriever, retriever_options, corpus, images, on_broken)
     try:
         if vectors is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from chatir.commands.arguments import FILE, check_folder, cutoff_option, format_option
-from chatir.commands.searching import Search, search_options
+from chatir.commands.searching import Search, check_search, search_options
 from chatir.console import say
 from chatir.errors import InputError
 
@@ -44,12 +44,13 @@ def score(
     beside the dialogue file, and the curve is printed. What a run file holds already, for the same retriever and
     corpus, is not computed again. An index of the corpus is made first if there is none; see 'chatir index'.
     """
+    check_folder(images)
+    check_search(retriever, retriever_options, corpus)  # before what imports torch
     import json
 
     from chatir.dialogue_json import read_dialogs
     from chatir.retriever.curve import curve_json, curve_text
 
-    check_folder(images)
     if run_file is not None and len(files) > 1 and not run_file.is_dir():
         raise InputError(f"--run {run_file}: is one file for the ranks of {len(files)} files; name a folder")
     told = []

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatir.commands.arguments import FILE, Command
+from chatir.commands.arguments import FILE, Command, PlayerName, check_ready, is_there
 from chatir.commands.completing import names, options_of
 from chatir.console import note, shown_progress
-from chatir.errors import InterruptedRunError
+from chatir.errors import InputError, InterruptedRunError
 
 if TYPE_CHECKING:
     from chatir.dialog import Dialog
     from chatir.retriever.corpus import Corpus
-    from chatir.retriever.retriever import Retriever
+    from chatir.retriever.retriever import Identity, Retriever
     from chatir.retriever.score import ScoredFile
     from chatir.retriever.stop_on_hit import StopOnHit
 
@@ -29,6 +29,7 @@ def search_options(*, required: bool) -> Callable[[Command], Command]:
     options = (
         click.option(
             "--retriever",
+            type=PlayerName("retrievers", "-r", "hf-text-image"),
             required=required,
             metavar="NAME",
             shell_complete=names("retrievers"),
@@ -66,6 +67,55 @@ def search_options(*, required: bool) -> Callable[[Command], Command]:
     return with_options
 
 
+def corpus_root(corpus: Path | None, images: Path | None) -> Path | None:
+    """The folder of images that was named: as `--images`, else as `--corpus`; None for neither."""
+    return corpus if images is None and corpus is not None and corpus.is_dir() else images
+
+
+def corpus_list(corpus: Path | None, root: Path | None) -> Sequence[str]:
+    """The images of a corpus: those in a folder, which is in `root`, or of a list, by default the released one.
+
+    Raises InputError.
+    """
+    from chatir.data import default_corpus
+    from chatir.retriever.corpus import read_corpus_list
+    from chatir.retriever.corpus_folder import folder_images
+
+    if corpus is not None and root is not None and corpus.is_dir():
+        return folder_images(corpus, root, note)
+    return read_corpus_list(corpus or default_corpus())
+
+
+def corpus_there(corpus: Path | None) -> None:
+    """Raise InputError for a corpus that is not there."""
+    from chatir.data import default_corpus
+
+    if corpus is None:
+        default_corpus()
+    elif not corpus.is_dir():
+        is_there(corpus)
+
+
+def check_in_list(dialogs: Sequence[Dialog], corpus: Path | None, root: Path | None, owner: str) -> None:
+    """Raise InputError if some targets are not in a corpus that is there; `owner` is whose they are."""
+    from chatir.retriever.ranked_dialogs import check_targets
+
+    try:
+        corpus_there(corpus)
+    except InputError:
+        return
+    check_targets(dialogs, corpus_list(corpus, root), owner)
+
+
+def check_search(name: str, options: Sequence[str], corpus: Path | None) -> None:
+    """Raise InputError for all that searching lacks, before anything is loaded."""
+    from chatir.doctor.readiness import Wanted, look
+    from chatir.plugins import parse_options
+
+    wanted = Wanted("retrievers", name, parse_options(options, "-r"))
+    check_ready(look([wanted], files=[lambda: corpus_there(corpus)]))
+
+
 @dataclass(frozen=True)
 class Search:
     """A retriever and the images that it searches in.
@@ -83,25 +133,25 @@ class Search:
     @classmethod
     def of(cls, name: str, options: Sequence[str], corpus: Path | None, images: Path | None, on_broken: str) -> Search:
         """Make it of what was typed; nothing is loaded or encoded yet. Raises InputError."""
-        from chatir.data import default_corpus, default_images
+        from chatir.data import default_images
         from chatir.plugins import Context, build, parse_options
-        from chatir.retriever.corpus import read_corpus_list
-        from chatir.retriever.corpus_folder import folder_images
         from chatir.retriever.retriever import checked_retriever
 
-        is_folder = corpus is not None and corpus.is_dir()
-        root = corpus if is_folder and images is None else images
+        root = corpus_root(corpus, images)
         context = Context(root or default_images(), None, note)
         retriever = checked_retriever(build("retrievers", name, parse_options(options, "-r"), context))
         typed = ["--retriever", name, *(word for option in options for word in ("-r", option))]
         for option, path in (("--corpus", corpus), ("--images", images)):
             typed += [] if path is None else [option, str(path)]
         typed += [] if on_broken == "fail" else ["--on-broken", on_broken]
-        if corpus is not None and root is not None and is_folder:
-            listed = folder_images(corpus, root, note)
-        else:
-            listed = read_corpus_list(corpus or default_corpus())
-        return cls(retriever, listed, root, on_broken, tuple(typed))
+        return cls(retriever, corpus_list(corpus, root), root, on_broken, tuple(typed))
+
+    @property
+    def identity(self) -> Identity:
+        """What of the retriever fixes its vectors."""
+        from chatir.retriever.retriever import Identity
+
+        return Identity.of(self.retriever)
 
     def close(self) -> None:
         """Let the retriever go."""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatir.commands.arguments import FILE, check_folder, name_failures, read_targets
+from chatir.commands.arguments import (
+    FILE,
+    PlayerName,
+    check_folder,
+    check_ready,
+    is_there,
+    name_failures,
+    read_targets,
+)
 from chatir.commands.completing import names, options_of
-from chatir.commands.searching import Search, search_options
-from chatir.console import note, printable, say, shown_progress
+from chatir.commands.searching import Search, check_in_list, corpus_root, corpus_there, search_options
+from chatir.console import note, say, shown_progress
 from chatir.errors import InputError
 from chatir.files import file_sha256
 
@@ -35,6 +44,7 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
 @click.command()
 @click.option(
     "--questioner",
+    type=PlayerName("questioners", "-q", "hf"),
     required=True,
     metavar="NAME",
     shell_complete=names("questioners"),
@@ -42,10 +52,11 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> li
 )
 @click.option(
     "--answerer",
+    type=PlayerName("answerers", "-a", "blip2"),
     required=True,
     metavar="NAME",
     shell_complete=names("answerers"),
-    help="Who answers; see 'chatir list answerers'.",
+    help="Who answers; see 'chatir list answerers'. 'human' only replays what people answered.",
 )
 @click.option(
     "-q",
@@ -161,55 +172,56 @@ def simulate(
     Exit codes: 0 done, 1 some dialogs failed (they are named), 2 wrong use or bad input (a rejected key too),
     3 stopped before the cost limit or by an exhausted quota, 130 interrupted; what came is always saved.
     """
-    from chatir.commands.default_name import Side, default_files
+    from chatir.commands.default_name import Side, check_apart, run_files
+    from chatir.commands.dry_running import foresee
     from chatir.data import default_images, default_targets
+    from chatir.doctor.readiness import Wanted, look
     from chatir.models.reply_cache import ReplyCache
-    from chatir.plugins import Context, build, parse_options
-    from chatir.retriever.retriever import Identity
+    from chatir.plugins import Context, parse_options
     from chatir.simulate.setting import players_of
 
-    asks, answers = parse_options(questioner_options, "-q"), parse_options(answerer_options, "-a")
-    ranks = parse_options(retriever_options, "-r")
+    wanted = [
+        Wanted("questioners", questioner, parse_options(questioner_options, "-q")),
+        Wanted("answerers", answerer, parse_options(answerer_options, "-a")),
+    ]
     check_folder(images)
     if dry_run and stop_on_hit is not None:
         raise InputError("a dry run foresees no hits; without --stop-on-hit it tells the most that the run can take")
     if retriever is None and (retriever_options or corpus is not None or stop_on_hit is not None):
         raise InputError("-r, --corpus and --stop-on-hit go with --retriever NAME; see 'chatir list retrievers'")
-    search = None if retriever is None else Search.of(retriever, retriever_options, corpus, images, on_broken)
-    images = images if search is None else search.root
+    files: list[Callable[[], object]] = [lambda: is_there(targets) if targets is not None else default_targets()]
+    if retriever is not None:
+        wanted.append(Wanted("retrievers", retriever, parse_options(retriever_options, "-r")))
+        files.append(lambda: corpus_there(corpus))
+    root = corpus_root(corpus, images) or default_images()
+    ready = look(wanted, images=root, files=files[dry_run:], cost_limit=cost_limit)
+    if dry_run:
+        read = read_targets(targets or default_targets(), limit, image_template)
+        if retriever is not None:
+            check_in_list(list(read), corpus, root, str(read.path))
+        foresee(ready, read, Context(root, None, note), out=out, seeds=seed, settings=settings)
+        return
+    check_ready(ready)
+    read = read_targets(targets or default_targets(), limit, image_template)
     with ExitStack() as stack:
+        search = None if retriever is None else Search.of(retriever, retriever_options, corpus, images, on_broken)
         if search is not None:
             stack.callback(search.close)
-        replies = None if cache is None or dry_run else stack.enter_context(closing(ReplyCache(cache, note=note)))
-        context = Context(images or default_images(), replies, note)
-        players = build("questioners", questioner, asks, context), build("answerers", answerer, answers, context)
-        read = read_targets(targets or default_targets(), limit, image_template)
+        replies = None if cache is None else stack.enter_context(closing(ReplyCache(cache, note=note)))
+        context = Context(root, replies, note)
+        asking, answering = (each.one.plugin.build(each.wanted.options, context) for each in ready.looked[:2])
         if search is not None:  # what could end in an error later does so before anybody is asked
-            (search.check_list if dry_run else search.check_corpus)(list(read), str(read.path))
-        observer = None if search is None or stop_on_hit is None else search.observer(stop_on_hit)
-        if out is not None:
-            files = {each: out if len(seed) == 1 else out.with_stem(f"{out.stem}_seed{each}") for each in seed}
-        else:
-            made = players_of(*players, observer)
-            sides = [
-                Side.of("questioners", questioner, asks, made["question"]),
-                Side.of("answerers", answerer, answers, made["answer"]),
-            ]
-            stops = []
-            if retriever is not None and search is not None and stop_on_hit is not None:
-                by = Side.of("retrievers", retriever, ranks, Identity.of(search.retriever))
-                stops = [f"stop-on-hit={stop_on_hit}", str(by)]
-            files = default_files(made, sides, stops, seed, settings)
-        for file in files.values():
-            if file.resolve() == read.path.resolve():
-                raise InputError(f"{file}: holds the targets; name another --out")
+            search.check_corpus(list(read), str(read.path))
+        observer, stops = None, []
+        if search is not None and stop_on_hit is not None:
+            observer = search.observer(stop_on_hit)
+            stops = [f"stop-on-hit={stop_on_hit}", str(Side.of(wanted[-1], search.identity))]
+        named = run_files(out, players_of(asking, answering, observer), wanted[:2], seed, settings, stops)
+        check_apart(named.values(), read.path)
         failed = 0
-        for each, file in files.items():
-            if dry_run:
-                _foresee(read, *players, out=file, seed=each, **settings)
-                continue
+        for each, file in named.items():
             settings |= {"images": context.images, "cost_limit": cost_limit, "observer": observer}
-            summary = _run(read, *players, out=file, seed=each, **settings)
+            summary = _run(read, asking, answering, out=file, seed=each, **settings)
             failed += len(summary.failed)
             if search is not None and summary.dialogs:
                 _score(search, file, settings["rounds"], stop_on_hit)
@@ -245,10 +257,3 @@ def _score(search: Search, file: Path, rounds: int, stop_on_hit: int | None) -> 
         most = rounds * scores.ranks.shape[1]
         saved = most - int((scores.ranks[1:] > 0).sum())
         say(f"  stopping at Hits@{k} saved {saved:,} of {most:,} questions ({100 * saved / most:.0f}%)")
-
-
-def _foresee(read: Targets, asking: object, answering: object, *, out: Path, **settings: Any) -> None:
-    from chatir.simulate.dry_run import dry_run
-
-    foreseen = dry_run(read, asking, answering, out=out, **settings)
-    say(f"{printable(str(out))}: {foreseen}")

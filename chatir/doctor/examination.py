@@ -16,7 +16,7 @@ from chatir.doctor.models import MODELS
 from chatir.doctor.packages import package_findings, versions
 from chatir.doctor.players import Loaded, load_all, player_finding, registered_twice
 from chatir.doctor.weights import ELSEWHERE as HUB
-from chatir.doctor.weights import OFFLINE, cache_findings
+from chatir.doctor.weights import OFFLINE, cache_findings, is_offline
 from chatir.errors import InputError
 from chatir.plugins import KINDS, Kind
 
@@ -119,7 +119,7 @@ def _offline() -> Iterator[bool]:
     before = os.environ.get(OFFLINE)
     os.environ[OFFLINE] = "1"
     try:
-        yield (before or "").upper() in ("1", "ON", "YES", "TRUE")
+        yield is_offline(before)
     finally:
         if before is None:
             del os.environ[OFFLINE]

@@ -18,12 +18,15 @@ from chatir.errors import InputError
 from chatir.models.blip2 import Blip2Options
 from chatir.models.chat.endpoint import OPENAI_KEY, ChatEndpoint
 from chatir.models.chat.options import ChatOptions
-from chatir.models.lavis.environment import environment
+from chatir.models.lavis.environment import lavis_python
+from chatir.models.lavis.model import LavisOptions
+from chatir.models.loading import model_in_folder
 from chatir.models.local import LocalOptions
 from chatir.models.model_name import BUILT_IN
 from chatir.plugins import Context
 from chatir.retriever.options import ModelOptions
 
+ModelledOptions = LocalOptions | Blip2Options | ModelOptions
 MODELS: tuple[type[BaseModel], ...] = (LocalOptions, Blip2Options, ModelOptions)
 """Options of a model that transformers loads from the hub or a folder."""
 ON_GPU = {LocalOptions: "bf16", Blip2Options: "8bit"}
@@ -36,11 +39,17 @@ LAVIS_HOST = {"pretrain_flant5xxl": 50e9, "pretrain_flant5xl": 14e9}
 
 @dataclass(frozen=True)
 class Lack:
-    """Something that a player lacks. mends: any one of them does. blocks: whether it cannot run as it is, or can."""
+    """Something that a player lacks.
+
+    mends: any one of them does. blocks: whether it cannot run as it is, or can. error: the line with which a run is
+    refused for it, where it has one of its own. model: what is to come from the hub, where that is what is missing.
+    """
 
     told: str
     mends: tuple[str, ...] = ()
     blocks: bool = True
+    error: str = ""
+    model: str = ""
 
 
 def takes_any(options: type[BaseModel], flag: str) -> Lack:
@@ -50,36 +59,36 @@ def takes_any(options: type[BaseModel], flag: str) -> Lack:
     return Lack(told, (f"{flag} model=NAME", *([built_in] if built_in else [])), blocks=False)
 
 
-def chat_lacks(options: type[ChatOptions], flag: str) -> list[Lack]:
+def chat_lacks(options: ChatOptions, flag: str) -> list[Lack]:
     """What an endpoint lacks before it is asked; whether it answers, only a run can tell."""
     server = f"{flag} base_url=http://127.0.0.1:8000/v1 {flag} model=NAME"
-    made = options()  # type: ignore[call-arg]  # its model has a default
     try:
-        endpoint = ChatEndpoint(made, Context())
-    except InputError:
+        endpoint = ChatEndpoint(options, Context())
+    except InputError as error:
         told = f"an address that starts with http:// or https:// and holds no password, as base_url or {BASE_URL}"
-        return [Lack(told, (f"export {BASE_URL}=http://127.0.0.1:8000/v1",))]
+        return [Lack(told, (f"export {BASE_URL}=http://127.0.0.1:8000/v1",), error=str(error))]
     place = host(str(endpoint.identity["base_url"])) or "its server"
     try:
         endpoint.key()
-    except InputError:
-        return [
-            Lack(f"a key for {place}, or a server of your own", (f"export {made.key_env or OPENAI_KEY}=...", server))
-        ]
+    except InputError as error:
+        mends = (f"export {options.key_env or OPENAI_KEY}=...", server)
+        return [Lack(f"a key for {place}, or a server of your own", mends, error=str(error))]
     try:
         endpoint.ready()
     except InputError as error:
-        return [Lack(str(error))]
-    return [Lack(f"asks {place} for {made.model}", blocks=False)]
+        return [Lack(str(error), error=str(error))]
+    return [Lack(f"asks {place} for {options.model}", blocks=False)]
 
 
-def lavis_lacks(here: Machine, flag: str) -> list[Lack]:
-    """What LAVIS's largest BLIP-2 lacks: its environment, or memory."""
+def lavis_lacks(options: LavisOptions, here: Machine | None, flag: str) -> list[Lack]:
+    """What a model of LAVIS lacks: its environment, or memory. here: None leaves memory aside."""
     lacks = []
-    if environment().versions is None:
-        lacks.append(Lack("LAVIS's environment", (LAVIS,)))
-    needed = LAVIS_HOST["pretrain_flant5xxl"]
-    if here.available is not None and here.available < needed:
+    try:
+        lavis_python(options.python)
+    except InputError as error:
+        lacks.append(Lack("LAVIS's environment", (LAVIS,), error=str(error)))
+    needed = LAVIS_HOST.get(options.model_type)
+    if here is not None and needed is not None and here.available is not None and here.available < needed:
         fits = here.available >= LAVIS_HOST["pretrain_flant5xl"]
         mends = (f"{flag} model_type=pretrain_flant5xl",) if fits else ("--answerer blip2 -a model=scenes:blip2",)
         told = (
@@ -89,49 +98,58 @@ def lavis_lacks(here: Machine, flag: str) -> list[Lack]:
     return lacks
 
 
-def model_lacks(options: type[BaseModel], factory: Callable[..., Any] | None, here: Machine, flag: str) -> list[Lack]:
-    """What a model of the hub lacks: its weights in the cache, or the memory for them."""
-    model = str(options.model_fields["model"].default)
-    built_in = _built_in(options, factory, flag)
-    sister = tuple(_sister(options, model, here, flag))
-    precision = default_precision(options, here)
+def model_lacks(
+    options: ModelledOptions, factory: Callable[..., Any] | None, here: Machine | None, flag: str
+) -> list[Lack]:
+    """What a model of the hub or a folder lacks: itself, its weights in the cache, or the memory for them.
+
+    here: None leaves memory and GPUs aside, which only torch can tell.
+    """
+    model = options.model
+    built_in = _built_in(type(options), factory, flag)
+    sister = tuple(_sister(options, model, here, flag)) if here else ()
     size = SIZES.get(model)
-    room = size.room(precision) if size else None
-    if room is not None and here.room is not None and room > here.room:
+    precision = precision_here(options, here) if here else ""
+    room = size.room(precision) if size and here else None
+    if here is not None and room is not None and here.room is not None and room > here.room:
         whose = "of the GPU's memory" if here.torch.gpus else "of memory, without a GPU"
         told = f"about {gigabytes(room)} {whose} ({model} in {precision}); {gigabytes(here.room)} are free"
         lower = tuple(_lower_precision(options, model, here, flag))
         return [Lack(told, (*lower, *sister, *built_in) or (flag + " model=NAME",))]
-    slow = size is not None and size.parameters > LARGE and not here.torch.gpus
-    if not model.startswith(BUILT_IN) and cached(model) != "whole":
+    slow = size is not None and size.parameters > LARGE and here is not None and not here.torch.gpus
+    try:
+        folder = model.startswith(BUILT_IN) or model_in_folder(model, options.revision)
+    except InputError as error:
+        return [Lack(f"the model {model}", built_in, error=str(error))]
+    if not folder and cached(model, revision=options.revision) != "whole":
         remark = [Lack("slow without a GPU", blocks=False)] if slow else []
-        return [Lack(f"{model}, {download(model)}", (download_line(model), *sister * slow, *built_in)), *remark]
+        mends = (download_line(model), *sister * slow, *built_in)
+        return [Lack(f"{model}, {download(model)}", mends, model=model), *remark]
     return [Lack("slow without a GPU", (*sister, *built_in), blocks=False)] if slow else []
 
 
-def default_precision(options: type[BaseModel], here: Machine) -> str:
-    """What the option `precision` is here, unless told otherwise."""
-    default = str(options.model_fields["precision"].default)
-    if default != "auto":
-        return default
-    on_gpu = next((word for kind, word in ON_GPU.items() if issubclass(options, kind)), "fp32")
+def precision_here(options: ModelledOptions, here: Machine) -> str:
+    """What the option `precision` means here."""
+    if options.precision != "auto":
+        return options.precision
+    on_gpu = next((word for kind, word in ON_GPU.items() if isinstance(options, kind)), "fp32")
     return on_gpu if here.torch.gpus else "fp32"
 
 
-def _lower_precision(options: type[BaseModel], model: str, here: Machine, flag: str) -> Iterator[str]:
+def _lower_precision(options: ModelledOptions, model: str, here: Machine, flag: str) -> Iterator[str]:
     """The option with which a model fits here that does not by default: the finest precision that does."""
-    if issubclass(options, (LocalOptions, Blip2Options)):
+    if isinstance(options, LocalOptions | Blip2Options):
         fitting = (precision for precision in ("bf16", "8bit", "4bit") if _fits(model, precision, here))
         yield from (f"{flag} precision={precision}" for precision in islice(fitting, 1))
 
 
-def _sister(options: type[BaseModel], model: str, here: Machine, flag: str) -> Iterator[str]:
+def _sister(options: ModelledOptions, model: str, here: Machine, flag: str) -> Iterator[str]:
     """The options that take a smaller model of the same family, the largest that fits here."""
     family = model.rpartition("-")[0]
     sisters = [name for name in SIZES if name.rpartition("-")[0] == family]
     for name in sorted(sisters, key=lambda name: -SIZES[name].parameters):
-        usual = default_precision(options, here)
-        smaller = SIZES[name].parameters < SIZES[model].parameters
+        usual = precision_here(options, here)
+        smaller = model in SIZES and SIZES[name].parameters < SIZES[model].parameters
         precision = next((each for each in (usual, "8bit") if smaller and _fits(name, each, here)), None)
         if precision is not None:
             yield f"{flag} model={name}" + ("" if precision == usual else f" {flag} precision={precision}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from chatir.console import silenced
 from chatir.doctor.data import FETCH_CORPUS, FETCH_IMAGES
 from chatir.doctor.finding import Finding, mends_in, one_line
 from chatir.doctor.machine import Machine
-from chatir.doctor.models import MODELS, Lack, chat_lacks, lavis_lacks, model_lacks, takes_any
+from chatir.doctor.models import MODELS, Lack, ModelledOptions, chat_lacks, lavis_lacks, model_lacks, takes_any
 from chatir.doctor.packages import OWN, install_line, lacking
 from chatir.errors import InputError
 from chatir.models.chat.options import ChatOptions
@@ -93,50 +93,73 @@ def player_finding(one: Loaded, all_of_them: Sequence[Loaded], here: Machine, *,
 
 
 def _lacks(one: Loaded, all_of_them: Sequence[Loaded], here: Machine) -> list[Lack]:
-    """What a player lacks that its declarations tell."""
+    """What a player lacks that its declarations tell, with its options as they are by default."""
     plugin, options = one.plugin, one.options
-    missing = lacking(plugin.entry.dist, plugin.entry.extras)
     required = [name for name, field in options.model_fields.items() if field.is_required()] if options else []
     if options is not None and (backend := _backend(one, all_of_them)):
         if backend.failed is not None:
             return [Lack(f"its backend {backend.plugin.name}", backend.failed.mends[0])]
         return [Lack(f"as {backend.plugin.name}, its backend", blocks=False), *_lacks(backend, all_of_them, here)]
-    if plugin.distribution == OWN and not required and (options is None or not issubclass(options, _with_a_model())):
-        return _built(plugin, missing)
-    lacks = []
-    if missing:
-        lacks.append(Lack(", ".join(missing), (install_line(plugin.distribution, plugin.entry.extras),)))
-    if options is None:
-        return lacks
+    if options is None or not required:
+        return lacks_with(one, None if options is None else options.model_construct(), {}, here)
     flag = FLAGS[plugin.kind]
+    lacks = _missing(plugin)
     for name in required:
         if name == "model" and issubclass(options, MODELS):
             lacks.append(takes_any(options, flag))
         else:
             value = "FILE" if options.model_fields[name].annotation is Path else "VALUE"
             lacks.append(Lack(f"the option {name}", (f"{flag} {name}={value}",)))
-    if issubclass(options, ChatOptions):
-        lacks += chat_lacks(options, flag) if not required else []
-    elif issubclass(options, LavisOptions):
-        lacks += lavis_lacks(here, flag)
-    elif issubclass(options, MODELS) and isinstance(options.model_fields["model"].default, str):
-        lacks += model_lacks(options, one.factory, here, flag)
+    if not issubclass(options, ChatOptions) and "model" not in required:
+        lacks += _model_lacks(one, options.model_construct(), here)
     return lacks
+
+
+def lacks_with(
+    one: Loaded, options: BaseModel | None, given: Mapping[str, Any], here: Machine | None, images: Path | None = None
+) -> list[Lack]:
+    """What a player lacks with some options; nothing of the hub or a server is asked, and no model is loaded.
+
+    options: checked; given: the same as they were given. here: None leaves aside what only torch can tell. images:
+    the folder that the player is to look at.
+    """
+    plugin = one.plugin
+    if plugin.distribution == OWN and plugin.kind != "retrievers" and not isinstance(options, _with_a_model()):
+        return _built(plugin, given, images)
+    return [*_missing(plugin), *(_model_lacks(one, options, here) if options is not None else ())]
+
+
+def _model_lacks(one: Loaded, options: BaseModel, here: Machine | None) -> list[Lack]:
+    flag = FLAGS[one.plugin.kind]
+    if isinstance(options, ChatOptions):
+        return chat_lacks(options, flag)
+    if isinstance(options, LavisOptions):
+        return lavis_lacks(options, here, flag)
+    if isinstance(options, ModelledOptions) and isinstance(getattr(options, "model", None), str):
+        return model_lacks(options, one.factory, here, flag)
+    return []
 
 
 def _with_a_model() -> tuple[type[BaseModel], ...]:
     return (*MODELS, ChatOptions, LavisOptions)
 
 
-def _built(plugin: Plugin, missing: Sequence[str]) -> list[Lack]:
+def _missing(plugin: Plugin) -> list[Lack]:
+    """The packages of its extras that a player lacks."""
+    missing = lacking(plugin.entry.dist, plugin.entry.extras)
+    line = install_line(plugin.distribution, plugin.entry.extras) if missing else ""
+    return [Lack(", ".join(missing), (line,))] if missing else []
+
+
+def _built(plugin: Plugin, given: Mapping[str, Any], images: Path | None) -> list[Lack]:
     """What a player of chatir that asks no hub and no server says when it is made as a run makes it."""
     try:
         with silenced():
-            plugin.build({}, Context())
+            plugin.build(given, Context(images))
     except InputError as error:
-        if missing:
-            return [Lack(", ".join(missing), (install_line(plugin.distribution, plugin.entry.extras),))]
-        return [Lack(str(error), mends_in(str(error)) or ("chatir list",))]
+        told = str(error)
+        lacks = _missing(plugin) or [Lack(told, mends_in(told) or ("chatir list",))]
+        return [replace(lack, error=told) for lack in lacks]
     return []
 
 
@@ -149,12 +172,14 @@ def _backend(one: Loaded, all_of_them: Sequence[Loaded]) -> Loaded | None:
 
 def needs_images(one: Loaded) -> bool:
     """Whether a retriever, or a player whose class declares it, looks at images."""
-    if one.plugin.kind == "retrievers":
-        return True
-    made = one.factory
-    if made is not None and not inspect.isclass(made):
-        try:
-            made = typing.get_type_hints(made).get("return")
-        except (NameError, TypeError):
-            return False
-    return getattr(made, "needs_images", False) is True
+    return one.plugin.kind == "retrievers" or getattr(made_class(one), "needs_images", False) is True
+
+
+def made_class(one: Loaded) -> Any:
+    """What a factory makes: itself, if it is a class, or what it is annotated to return; None where it does not say."""
+    if one.factory is None or inspect.isclass(one.factory):
+        return one.factory
+    try:
+        return typing.get_type_hints(one.factory).get("return")
+    except (NameError, TypeError):
+        return None

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from chatir.doctor.data import unusable
 from chatir.doctor.finding import Finding, gigabytes
@@ -15,6 +21,9 @@ Cached = Literal["whole", "partly", "absent"]
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 ELSEWHERE = "export HF_HOME=FOLDER"
 OFFLINE = "HF_HUB_OFFLINE"
+HUB = "https://huggingface.co"
+SECONDS = 1.5
+"""For the attempt to connect to the hub."""
 NOT_LOADED = ("*.h5", "*.msgpack")
 """The same weights for other libraries, which some models have beside those for torch."""
 TOKENIZERS = ("tokenizer.json", "vocab.txt")
@@ -59,28 +68,64 @@ SIZES = {
 """Parameters, counted in transformers' architectures, times bytes: docs/reference/answerers.md and questioners.md."""
 
 
-def cached(model: str, files: Iterable[str] = WEIGHTS) -> Cached:
-    """Whether the hub's cache has one of these files of a model's newest known revision, with all its parts.
+def cached(model: str, files: Iterable[str] = WEIGHTS, revision: str | None = None) -> Cached:
+    """Whether the hub's cache has one of these files of a model, with all its parts.
 
-    Only looks at the disk.
+    revision: None for the newest known one. Only looks at the disk.
     """
     found: Cached = "absent"
     for name in files:
-        if _in_cache(model, name):
+        if _in_cache(model, name, revision):
             return "whole"
-        if index := _in_cache(model, f"{name}.index.json"):
+        if index := _in_cache(model, f"{name}.index.json", revision):
             found = "partly"
-            if all(_in_cache(model, part) for part in _parts(index)):
+            if all(_in_cache(model, part, revision) for part in _parts(index)):
                 return "whole"
-    return "partly" if found == "absent" and _in_cache(model, "config.json") else found
+    return "partly" if found == "absent" and _in_cache(model, "config.json", revision) else found
 
 
-def _in_cache(model: str, name: str) -> Path | None:
+def is_offline(value: str | None) -> bool:
+    """Whether a value of the variable keeps the hub's libraries from asking it."""
+    return (value or "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def why_no_download() -> str | None:
+    """Why nothing can be had from the hub now, None if it can, as far as one attempt to connect tells.
+
+    With a proxy in the environment nothing is tried: only the proxy may know the hub's address.
+    """
+    for variable in (OFFLINE, "TRANSFORMERS_OFFLINE"):
+        if is_offline(os.environ.get(variable)):
+            return f"{variable} is set"
+    if getproxies().keys() & {"http", "https", "all"}:
+        return None
+    address = urlsplit(os.environ.get("HF_ENDPOINT") or HUB)
+    try:
+        port = address.port or (80 if address.scheme == "http" else 443)
+    except ValueError:
+        port = 443
+    return None if _reached(address.hostname or "", port) else f"{address.hostname} cannot be reached"
+
+
+def _reached(host: str, port: int) -> bool:
+    reached = []
+
+    def connect() -> None:
+        with suppress(OSError, UnicodeError), socket.create_connection((host, port), SECONDS):
+            reached.append(True)
+
+    thread = threading.Thread(target=connect, daemon=True)  # a name that no server resolves may take longer
+    thread.start()
+    thread.join(SECONDS)
+    return bool(reached)
+
+
+def _in_cache(model: str, name: str, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(model, name)
+        found = try_to_load_from_cache(model, name, revision=revision)
     except (HFValidationError, OSError):
         return None
     return Path(found) if isinstance(found, str) else None

@@ -35,17 +35,24 @@ def model_identity(model: str, revision: str | None) -> dict[str, str]:
 
     Reads the hub's small files only. Raises InputError for a model that is not there.
     """
+    if (folder := model_in_folder(model, revision)) is not None:
+        return {"id": folder.resolve().name, "sha256": folder_sha256(folder)}
+    commit = getattr(model_config(model, revision), "_commit_hash", None)
+    return {"id": model, "revision": commit or revision or "main"}
+
+
+def model_in_folder(model: str, revision: str | None) -> Path | None:
+    """The folder that a model's name means, None where it means one of the hub. Raises InputError if neither can be."""
     folder = Path(model)
     if folder.is_dir():
         if revision is not None:
             raise InputError(f"{model}: is a folder, and has no revisions")
         if not (folder / "config.json").is_file():
             raise InputError(f"{model}: holds no model: there is no config.json")
-        return {"id": folder.resolve().name, "sha256": folder_sha256(folder)}
+        return folder
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise InputError(f"{model}: there is no such folder")
-    commit = getattr(model_config(model, revision), "_commit_hash", None)
-    return {"id": model, "revision": commit or revision or "main"}
+    return None
 
 
 def folder_sha256(folder: Path) -> str:

@@ -48,8 +48,8 @@ def open_run(
     return RunFile.create(path, config, note)
 
 
-def existing_run(out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None) -> RunFile | None:
-    """The run of `out` if it can be continued, None if there is none yet.
+def existing_run(out: Path, config: dict[str, Any] | None, targets: Iterable[Dialog] | None) -> RunFile | None:
+    """The run of `out` if it can be continued, None if there is none yet. config: None for any configuration.
 
     One of another configuration in which nobody has said anything, because a model could not be loaded, is none. Raises
     InputError for any other of another configuration.
@@ -83,13 +83,16 @@ def _check_files(out: Path, path: Path) -> None:
             raise InputError(f"{file}: is a directory, but a file is to be written there")
 
 
-def _continued(run: RunFile, out: Path, config: dict[str, Any], targets: Iterable[Dialog] | None) -> RunFile | None:
+def _continued(
+    run: RunFile, out: Path, config: dict[str, Any] | None, targets: Iterable[Dialog] | None
+) -> RunFile | None:
     """The run, if it is the one that the same command made; else it is closed, unchanged, and refused.
 
     None where it is another's, but nothing came of it.
     """
     try:
-        if (different := differences(run.given_config, config)) and differences(run.config, config):
+        different = [] if config is None else differences(run.given_config, config)
+        if config is not None and different and differences(run.config, config):
             if not run.has_replies() and not out.exists():
                 run.close()
                 return None

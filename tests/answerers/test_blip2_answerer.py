@@ -54,7 +54,8 @@ def scenes(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def typed(scenes: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
     def type_in(*options: str, images: str = "scenes") -> tuple[int, str, str]:
         players = ("--questioner", "human", "--answerer", "blip2", "-a", f"model={MODEL}")
-        code = run(["simulate", *players, "--targets", "scenes/targets.json", "--images", images, *options])
+        files = ("--targets", "scenes/targets.json", "--images", images, "--out", "outputs/Human_BLIP2.json")
+        code = run(["simulate", *players, *files, *options])
         return code, *capsys.readouterr()
 
     return type_in

@@ -71,7 +71,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def command(server: ChatServer, *more: str) -> list[str]:
     options = ["-a", f"base_url={server.url}", "-a", "model=zoo/seer-7b:q4"]
-    files = ["--targets", "targets.json", "--images", "images", "--rounds", "3"]
+    files = ["--targets", "targets.json", "--images", "images", "--rounds", "3", "--out", str(OUT)]
     return ["simulate", "--questioner", "human", "--answerer", "openai-vision", *options, *files, *more]
 
 
@@ -148,7 +148,7 @@ def test_ten_rounds_of_scenes_are_shown_with_one_encoding_each(
     monkeypatch.chdir(tmp_path)
     write_scenes(tmp_path, 4, 0)
     with ChatServer(lambda request: str(sum(request.images()[0])), latency=0.02) as server:
-        files = ["--targets", "targets.json", "--images", "."]
+        files = ["--targets", "targets.json", "--images", ".", "--out", "outputs/Human_m.json"]
         options = ["-a", f"base_url={server.url}", "-a", "model=m", "-a", "concurrency=3"]
         assert run(["simulate", "--questioner", "human", "--answerer", "openai-vision", *options, *files]) == 0
         assert len(server.requests) == 40
@@ -349,7 +349,7 @@ def test_no_file_or_line_holds_the_key(
 
 
 def test_openai_is_not_asked_without_a_key(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = ["--targets", "targets.json", "--images", "images", "--rounds", "3"]
+    files = ["--targets", "targets.json", "--images", "images", "--rounds", "3", "--out", str(OUT)]
     assert run(["simulate", "--questioner", "human", "--answerer", "openai-vision", *files]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "wants a key: put it into the environment, as OPENAI_API_KEY" in line

@@ -38,7 +38,7 @@ def ran(server: Server, folder: Path, *more: str) -> subprocess.CompletedProcess
     command = [
         sys.executable, "-m", "chatir", "simulate", "--questioner", "human", "--answerer", "openai-vision",
         "-a", f"base_url={server.url}", "-a", f"model={server.model}", "-a", "concurrency=2",
-        "--targets", "targets.json", "--images", ".", *more,
+        "--targets", "targets.json", "--images", ".", "--out", "outputs/Human_tiny-llava.json", *more,
     ]  # fmt: skip
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 

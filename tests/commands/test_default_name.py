@@ -11,6 +11,7 @@ from players import said
 from chatir import Dialog
 from chatir.cli import run
 from chatir.commands.default_name import LONGEST_NAME, SETTINGS, Side, default_name
+from chatir.doctor.readiness import Wanted
 from chatir.plugins import Context, build
 from chatir.simulate import read_dialogs, write_dialogs
 
@@ -141,7 +142,7 @@ def test_an_endpoint_is_named_by_what_its_server_is_asked(typed: Typed, options:
 
 def test_models_that_name_their_player_are_not_named_twice() -> None:
     def side(kind: str, name: str, **options: str) -> str:
-        return str(Side.of(kind, name, options, build(kind, name, options, Context(Path()))))
+        return str(Side.of(Wanted(kind, name, options), build(kind, name, options, Context(Path()))))
 
     assert side("questioners", "hf", model="scenes:t5", prompt="scenes", chat="off") == "t5-chat=off-prompt=scenes"
     unanswered = {"backend": "hf", "model": "scenes:t5", "questions": "1", "decode": "greedy", "precision": "auto"}

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from chatir import Dialog, Round
 from chatir.cli import run
 from chatir.models.lavis import environment as environments
 from chatir.models.lavis import worker_process
+from chatir.simulate import write_dialogs
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 Typed = Callable[..., tuple[int, str, str]]
@@ -20,8 +22,10 @@ Typed = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Type a command, with a data folder of one's own."""
+    """Type a command beside a file of targets, with a data folder of one's own."""
     monkeypatch.setenv("CHATIR_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    write_dialogs("targets.json", [Dialog("a.jpg", "a cat", (Round("is it black?", "no"),))])
 
     def type_in(*arguments: str) -> tuple[int, str, str]:
         code = run(arguments)
@@ -121,7 +125,8 @@ def test_a_removal_that_is_interrupted_leaves_no_ruin_that_counts_as_whole(
     assert [path.name for path in (tmp_path / "data").iterdir() if path.is_dir()] == ["lavis"]
 
 
-PLAYED = ("simulate", "--questioner", "human", "--answerer", "blip2-lavis")
+PLAYED = ("simulate", "--questioner", "human", "--answerer", "blip2-lavis", "--targets", "targets.json")
+PLAYED += ("--images", ".", "--rounds", "1")
 
 
 def test_without_an_environment_the_player_names_the_command(typed: Typed, tmp_path: Path) -> None:

@@ -230,6 +230,7 @@ def test_it_plays_by_the_command_line_and_goes_on(
     options = [f"python={lavis}", "name=small_blip2_t5", "model_type=scenes", f"plugin={plugin}", "precision=8bit"]
     command = [*PLAYED, *(part for option in options for part in ("-a", option))]
     command += ["--targets", str(scenes / "targets.json"), "--images", str(scenes), "--rounds", "5"]
+    command += ["--out", "outputs/Human_BLIP2_LAVIS.json"]
     assert run([*command, "--limit", "4"]) == 0
     assert run([*command, "--limit", "6"]) == 0
     assert "6 with 30 rounds" in capsys.readouterr().out

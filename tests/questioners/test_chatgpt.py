@@ -40,7 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def command(server: ChatServer, *more: str, questioner: str = "chatgpt") -> list[str]:
     options = ["-q", f"base_url={server.url}", "-q", "model=m"]
-    return ["simulate", "--questioner", questioner, *options, *NEAREST, "--targets", "targets.json", *more]
+    files = ["--targets", "targets.json", "--out", "outputs/ChatGPT_NearestHuman.json"]
+    return ["simulate", "--questioner", questioner, *options, *NEAREST, *files, *more]
 
 
 NEAREST = ("--answerer", "nearest-human", "-a", "threshold=-1")

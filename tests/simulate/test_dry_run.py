@@ -14,7 +14,7 @@ from chatir.errors import InputError
 from chatir.models.estimates import Estimate
 from chatir.plugins import build
 from chatir.simulate import simulate
-from chatir.simulate.dry_run import Foreseen, dry_run
+from chatir.simulate.dry_run import MOST, SAMPLE, Foreseen, NotBuilt, dry_run
 from chatir.simulate.targets import Targets
 
 
@@ -153,6 +153,80 @@ def test_a_generator_of_targets_counts_them_all(tmp_path: Path) -> None:
     settings = {"rounds": 4, "seed": 0, "ask_again": 2, "deterministic": False, "fresh": False}
     told = dry_run(iter(targets(6)), Estimating(), Untouchable(), out=tmp_path / "x.json", **settings)
     assert (told.dialogs, told.to_play) == (6, 2)
+
+
+class ByCaption(Estimating):
+    """Tokens grow along the targets, and are less for dialogs that have begun."""
+
+    def estimate(self, dialog: Dialog, rounds: int) -> Estimate:
+        self.estimated.append(dialog)
+        calls = rounds - len(dialog.rounds)
+        return Estimate(calls, calls * int(dialog.caption.split()[3]), calls, calls / 4)
+
+
+def test_many_dialogs_are_estimated_from_some_at_even_distances(tmp_path: Path) -> None:
+    asking = ByCaption()
+    few, many = MOST, MOST + 1_000
+    assert foreseen(tmp_path, asking, count=few).sampled is None
+    assert len(asking.estimated) == few
+    asking = ByCaption()
+    told = foreseen(tmp_path, asking, count=many)
+    assert (told.dialogs, told.to_play, told.sampled, len(asking.estimated)) == (many, many, SAMPLE, SAMPLE)
+    estimate = told.estimates["Asking asks"]
+    assert (estimate.calls, estimate.tokens_out, estimate.cost) == (4 * many, 4 * many, many)
+    assert estimate.tokens_in == pytest.approx(4 * sum(range(many)), rel=0.01)
+    assert told.estimates["Asking answers"] == Estimate(4 * many, None, None, None)
+    assert str(told).splitlines()[-1] == f"  estimated from {SAMPLE:,} of {many:,} dialogs"
+    again = ByCaption()
+    assert foreseen(tmp_path, again, count=many) == told
+    assert again.estimated == asking.estimated
+
+
+def test_done_dialogs_are_counted_and_no_part_of_the_sample(tmp_path: Path) -> None:
+    begun(tmp_path, count=40)
+    asking = ByCaption()
+    told = foreseen(tmp_path, asking, count=MOST + 41)
+    assert (told.dialogs, told.to_play, told.sampled) == (MOST + 41, MOST + 1, SAMPLE)
+    assert asking.estimated[0].id == targets(41)[40].id
+    assert told.estimates["Asking asks"].calls == 4 * (MOST + 1)
+
+
+def test_every_target_is_checked_though_few_are_estimated(tmp_path: Path) -> None:
+    count = MOST + 50
+    wrong = [*targets(count), Dialog("../out.jpg", "a cat")]
+    settings = {"rounds": 4, "seed": 0, "ask_again": 2, "deterministic": False, "fresh": False}
+    with pytest.raises(InputError, match=f"target {count} .* image path"):
+        dry_run(wrong, Estimating(), Untouchable(), out=tmp_path / "x.json", **settings)
+
+
+def test_a_player_that_is_not_built_counts_its_calls_and_leaves_the_run_uncompared(tmp_path: Path) -> None:
+    begun(tmp_path, count=4)
+    notes: list[str] = []
+    told = foreseen(tmp_path, Estimating(), NotBuilt("blip2"), count=6, note=notes.append, seed=5)
+    assert (told.dialogs, told.to_play) == (6, 2)
+    assert str(told).splitlines()[1:] == [
+        "  Asking asks    8 calls, about 80 tokens in + 16 out, about $4.00",
+        "  blip2 answers  8 calls, not checked",
+    ]
+    assert notes == [f"{tmp_path / 'x.run'}: its configuration is not compared, since blip2 is not built"]
+    settings = {"rounds": 4, "seed": 0, "ask_again": 2, "deterministic": False, "fresh": False}
+    nameless = dry_run(targets(6), Estimating(), NotBuilt("blip2"), out=None, **settings)
+    assert nameless.to_play == 6
+
+
+@pytest.mark.parametrize("there", [0, 2, 4])
+def test_missing_images_are_counted_and_no_error(tmp_path: Path, there: int) -> None:
+    some = targets(4)
+    for target in some[:there]:
+        (tmp_path / target.image).parent.mkdir(exist_ok=True)
+        (tmp_path / target.image).touch()
+    notes: list[str] = []
+    looking = NotBuilt("blip2", needs_images=True)
+    assert foreseen(tmp_path, None, looking, count=4, images=tmp_path, note=notes.append).to_play == 4
+    told = {0: "holds none of the targets' images", 2: "the images of 2 of 4 targets are missing", 4: None}[there]
+    assert [told in note for note in notes if told] == ([True] if told else [])
+    assert foreseen(tmp_path, count=4, images=tmp_path, note=notes.append), "nobody looks at them"
+    assert len(notes) == (told is not None)
 
 
 @pytest.mark.parametrize("uses_said", [False, True])
