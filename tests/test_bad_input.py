@@ -142,14 +142,20 @@ TABLES: dict[str, tuple[str, str, str]] = {
     "a short row": ("t.csv", "image,caption\na.jpg\n", "t.csv: line 2: has not as many fields"),
     "a quote that never ends": ("t.csv", 'image,caption\na.jpg,"x\n', "t.csv: line"),
     "a row that leads out": ("t.csv", "image,caption\n../a.jpg,x\n", "t.csv: line 2: image path '../a.jpg'"),
-    "nothing that people said": ("t.csv", "image,caption\na.jpg,x\n", "'human' has nothing to replay about 'a.jpg'"),
+    "nothing that people said": (
+        "t.csv",
+        "image,caption\na.jpg,x\n",
+        "'nearest-human' needs what people said about 'a.jpg'",
+    ),
 }
 
 
 @pytest.mark.parametrize(("name", "content", "told"), TABLES.values(), ids=TABLES)
 def test_bad_tables(folder: Path, capsys: pytest.CaptureFixture[str], name: str, content: str, told: str) -> None:
     Path(name).write_text(content)
-    refused(["simulate", "--questioner", "smollm2", "--answerer", "human", "--targets", name], told, folder, capsys)
+    refused(
+        ["simulate", "--questioner", "smollm2", "--answerer", "nearest-human", "--targets", name], told, folder, capsys
+    )
 
 
 COMMANDS: dict[str, tuple[list[str], str]] = {

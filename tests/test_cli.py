@@ -198,6 +198,7 @@ import os, time
 from chatir import Reply
 from chatir.plugins import Context
 class Slow:
+    replays = True
     def __init__(self, context: Context):
         if os.environ.get("CHATIR_TEST_CHATTY"):
             for _ in range(3):

@@ -61,8 +61,8 @@ def test_a_factory_may_name_its_parameters_in_any_order(chatir: Chatir, targets:
 
 def test_its_options_fix_the_run(chatir: Chatir, targets: str) -> None:
     command = ("simulate", "--questioner", "echo", "--answerer", "parrot", "--targets", targets)
-    assert chatir(*command).returncode == 0
-    refused = chatir(*command, "-q", "loud=true")
+    assert chatir(*command, "--out", "x.json").returncode == 0
+    refused = chatir(*command, "--out", "x.json", "-q", "loud=true")
     assert refused.returncode == 2
     assert "questioner.config.loud: false there, true now" in refused.stderr
 
