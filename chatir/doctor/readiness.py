@@ -87,7 +87,8 @@ def look(
             if not lack.model:
                 lacks.append(lack.error or _line(each.owner, lack.told, lack.mends))
             elif why is None:
-                downloads.append(f"{each.owner}: {lack.model} is not in the hub's cache: {download(lack.model)}")
+                size = download(lack.model).removeprefix("a download of ")
+                downloads.append(f"{each.owner}: {lack.model} will be downloaded: {size}")
             else:
                 variable, is_set, _ = why.partition(" is set")
                 mends = (f"unset {variable}", *lack.mends[1:]) if is_set else lack.mends

@@ -194,12 +194,17 @@ def test_weights_are_a_gap_only_where_the_hub_cannot_give_them(monkeypatch: pyte
     assert why_no_download() == "TRANSFORMERS_OFFLINE is set"
 
 
-def test_weights_that_can_be_had_are_announced(bare: Bare) -> None:
+def test_weights_that_can_be_had_are_announced_and_no_gap(bare: Bare, tmp_path: Path) -> None:
+    write_dialogs(tmp_path / "t.json", [Dialog("a.jpg", "a cat", said("is it black? no"))])
+    played = ("simulate", "--questioner", "human", "--answerer", "blip2", "--images", ".", "--rounds", "1")
     with socket.create_server(("127.0.0.1", 0)) as server:
         hub = f"http://127.0.0.1:{server.getsockname()[1]}"
-        dry = ("simulate", "--questioner", "human", "--answerer", "blip2", "--images", ".", "--targets", "no.json")
-        code, lines, _ = bare(*dry, HF_ENDPOINT=hub)
+        code, lines, _ = bare(*played, "--targets", "no.json", HF_ENDPOINT=hub)
         assert (code, lines) == (2, ["chatir: no.json: no such file or directory"])
+        code, lines, out = bare(*played, "--targets", str(tmp_path / "t.json"), "--dry-run", HF_ENDPOINT=hub)
+    told = "chatir: answerer 'blip2': Salesforce/blip2-flan-t5-xxl will be downloaded: 24 to 48 GB or more"
+    assert (code, lines[0]) == (0, told)
+    assert "blip2 answers  1 calls, not checked" in out
 
 
 def test_a_dry_run_tells_gaps_as_notes_and_the_price_all_the_same(bare: Bare, tmp_path: Path, nobody: str) -> None:

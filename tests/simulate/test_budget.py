@@ -228,8 +228,11 @@ def test_an_answerer_whose_price_nobody_knows_costs_no_question(
     assert not asking.calls.batches
     assert answering.asked == TYPICAL.question
     assert not list(tmp_path.iterdir())
-    unlimited = simulate(as_given(targets(4)), asking, answering, out=tmp_path / "x.json", rounds=1)
-    assert unlimited.dialogs == 4, "the first of a generator is played, too"
+    assert simulate(as_given(targets(4)), asking, answering, out=tmp_path / "x.json", rounds=1).dialogs == 4
+    free = Unpriced()
+    free.max_cost = lambda dialog, asked: 0.0  # type: ignore[method-assign]
+    limited = simulate(as_given(targets(4)), asking, free, out=tmp_path / "y.json", rounds=1, cost_limit=99.0)
+    assert limited.dialogs == 4, "the first of a generator is played, too"
 
 
 def test_free_answers_go_on_while_questions_are_held_back(tmp_path: Path) -> None:
