@@ -165,6 +165,8 @@ def test_the_traceback_of_an_exception_that_cannot_be_printed_is_shown_and_kept(
 
 MODULE = """
 class Mine:
+    uses_said = True
+
     def ask(self, dialogs):
         raise TypeError("a\\x1b[2Jb\\nchatir: all is well")
 """
@@ -187,7 +189,7 @@ def test_the_command_line_shows_the_traceback_with_controls_escaped_and_exits_wi
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == ["chatir: Mine raised an exception:", "chatir: Traceback (most recent call last):"]
     assert lines[2].startswith('chatir:   File "')
-    assert lines[2].endswith('mine_of_tests.py", line 4, in ask')
+    assert lines[2].endswith('mine_of_tests.py", line 6, in ask')
     assert "chatir: TypeError: a\\x1b[2Jb" in lines
     assert "chatir: chatir: all is well" in lines
     assert lines[-1].startswith("chatir: Mine raised an exception for each of 1 dialogs in round 1 and gave no reply")
