@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import fcntl
 import hashlib
 import io
@@ -113,8 +112,9 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
 def part_of(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
     """An empty file beside `path`, to be filled and renamed; this process alone has it, and it is gone after `with`.
 
-    Its name is `.NAME.part`, so that the next call reuses what a killed process left. Raises InputError when it cannot
-    be made, for any OSError inside `with`, and where another process keeps it for longer than `PATIENCE`.
+    Its name is `.NAME.part`, so that the next call reuses what a killed process left; another one, where another
+    process keeps that for longer than `PATIENCE`. Raises InputError when it cannot be made, and for any OSError inside
+    `with`.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -135,24 +135,24 @@ def part_of(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
 
 
 def _claimed(part: Path) -> tuple[Path, int]:
-    """A part file that is locked for this process alone, and its descriptor. Raises OSError."""
+    """A part file that this process alone has, and its descriptor. Raises OSError."""
     deadline = time.monotonic() + PATIENCE
-    while True:
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            if locked(descriptor) and _is_at(descriptor, part):
-                if os.fstat(descriptor).st_nlink == 1:
-                    return part, descriptor
-                part.unlink()  # the second name of a file that was whole when its process was killed
-        except OSError:  # a file system without locks: a name that nobody else has
+    with suppress(OSError):  # a file system without locks, or another user's file
+        while time.monotonic() < deadline:
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            try:
+                if locked(descriptor) and _is_at(descriptor, part):
+                    if os.fstat(descriptor).st_nlink == 1:
+                        return part, descriptor
+                    part.unlink()  # the second name of a file that was whole when its process was killed
+            except OSError:
+                part.unlink(missing_ok=True)
+                os.close(descriptor)
+                raise
             os.close(descriptor)
-            part.unlink(missing_ok=True)
-            part = part.with_suffix(f".{secrets.token_hex(4)}.part")
-            return part, os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        os.close(descriptor)
-        if time.monotonic() > deadline:
-            raise OSError(errno.EBUSY, "another process has been writing it for a long time")
-        time.sleep(0.01)
+            time.sleep(0.01)
+    part = part.with_suffix(f".{secrets.token_hex(4)}.part")
+    return part, os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
 
 def locked(descriptor: int, *, wait: bool = False) -> bool:

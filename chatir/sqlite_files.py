@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,12 @@ BESIDE = ("-wal", "-shm", "-journal")
 
 LOCK_BYTES = 2**30, 512
 """Where SQLite locks a file, and how many bytes there: https://www.sqlite.org/fileformat2.html#the_lock_byte_page"""
+
+
+def opened_alone(file: Path) -> sqlite3.Connection:
+    """A database read as its file holds it, whatever its log says; nothing is locked and nothing made."""
+    address = f"{file.as_uri()}?mode=ro&immutable=1"
+    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
 
 
 def log_of(path: Path) -> Path:
@@ -50,7 +57,7 @@ def _set_orphans_aside(path: Path, note: Callable[[str], None]) -> None:
         elif file.exists():
             aside = free_name(file)
             file.rename(aside)
-            note(f"{file}: belonged to a {path.name} that is gone; it is kept as {aside.name}, and not used")
+            note(f"{file}: is left over from a removed {path.name}; renamed to {aside.name}, not used")
 
 
 def free_name(file: Path) -> Path:

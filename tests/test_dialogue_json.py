@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatir import Dialog, Round
+from chatir import Dialog, Round, files
 from chatir.errors import InputError
 from chatir.image_names import dialog_key, image_problem
 from chatir.simulate import read_dialogs, write_dialogs
@@ -328,6 +328,19 @@ def test_two_writers_of_one_file_wait_for_each_other(out: Path) -> None:
     write_dialogs(out, [Dialog("a.jpg", "a cat")])
     first.join()
     assert len(read_dialogs(out)) == 1, "the second one writes when the first one is done"
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_writer_that_never_ends_keeps_no_other_waiting_for_ever(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.05)
+
+    def slowly() -> Iterator[Dialog]:
+        write_dialogs(out, [Dialog("b.jpg", "a dog")])
+        assert [dialog.image for dialog in read_dialogs(out)] == ["b.jpg"]
+        yield Dialog("a.jpg", "a cat")
+
+    write_dialogs(out, slowly())
+    assert [dialog.image for dialog in read_dialogs(out)] == ["a.jpg"]
     assert list(out.parent.iterdir()) == [out]
 
 

@@ -23,7 +23,7 @@ FILE = click.Path(path_type=Path)
 SHOWN_FAILURES = 10
 
 
-class PlayerName(click.ParamType[Any]):
+class PlayerName(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 has no such argument
     """The name of a player or retriever, as `chatir list` shows it."""
 
     name = "text"

@@ -13,6 +13,7 @@ from chatir.compare.agreement import agreement
 from chatir.compare.common_dialogs import common_dialogs
 from chatir.compare.comparison import Agreement, ComparedRun, Comparison
 from chatir.compare.dialog_counts import (
+    NO_MARKS,
     QUERIES,
     Counts,
     defects,
@@ -140,7 +141,9 @@ def _tell_of_unlike_dialogs(runs: Sequence[ComparedRun], note: Callable[[str], N
     """Tell of what makes rows less alike than they look: no questions, dialogs of several lengths, failed ones."""
     for run in runs:
         if not run.asks:
-            note(f"{printable(run.name)}: {QUERIES}; its repeats are not counted")
+            record = run.run.record
+            why = QUERIES if record is None or record.imported else NO_MARKS
+            note(f"{printable(run.name)}: {why}; its repeats are not counted")
     if any((run.counts.rounds != runs[0].counts.rounds).any() for run in runs):
         lengths = ", ".join(f"{printable(run.name)} {run.counts.rounds.mean():.2f}" for run in runs)
         note(f"dialogs have several lengths ({lengths} rounds on average): such runs' questions are not compared")

@@ -30,6 +30,8 @@ LANGUAGE = (
 """Figures of every run's language, by their names in JSON."""
 QUERIES = "most rounds hold no question: this is probably a file of rewritten queries, one whole text a round"
 """What to say of such a file."""
+NO_MARKS = "most rounds hold no '?', so that their questions cannot be told from their answers"
+"""What to say of such a file that a run of chatir wrote."""
 
 Counts = NDArray[np.int64]
 

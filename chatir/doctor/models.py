@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -27,7 +28,7 @@ from chatir.plugins import Context
 from chatir.retriever.options import ModelOptions
 
 ModelledOptions = LocalOptions | Blip2Options | ModelOptions
-MODELS: tuple[type[BaseModel], ...] = (LocalOptions, Blip2Options, ModelOptions)
+MODELS: tuple[type[BaseModel], ...] = typing.get_args(ModelledOptions)
 """Options of a model that transformers loads from the hub or a folder."""
 ON_GPU = {LocalOptions: "bf16", Blip2Options: "8bit"}
 """What precision=auto is there; fp32 without a GPU."""

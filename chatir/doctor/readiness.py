@@ -1,4 +1,4 @@
-"""What one run lacks, told before any of its players is built: looked for by the code that examines a machine."""
+"""What one run lacks, reported before any model is loaded: looked for by the code that examines a machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from chatir.doctor.models import Lack, ModelledOptions
 from chatir.doctor.packages import OWN
 from chatir.doctor.players import FLAGS, Loaded, lacks_with, made_class, needs_images
-from chatir.doctor.weights import TOKENIZERS, cached, download, download_line, why_no_download
+from chatir.doctor.weights import TOKENIZERS, cached, download, download_line, no_download
 from chatir.errors import InputError
 from chatir.models.chat.endpoint import ChatEndpoint
 from chatir.models.chat.options import ChatOptions
@@ -18,7 +18,7 @@ from chatir.models.lavis.model import LavisOptions
 from chatir.plugins import Context, Kind, find, options_model, plugins
 from chatir.prompts import load_prompt
 from chatir.simulate.budget import unpriced
-from chatir.simulate.setting import cannot_replay, no_images
+from chatir.simulate.setting import cannot_replay, no_images, only_replays
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -59,7 +59,7 @@ class Looked:
 
 @dataclass(frozen=True)
 class Readiness:
-    """What a run lacks, a line each with what mends it, and what it will download."""
+    """What a run lacks, a line each with what mends it, and what it will download, or will try to."""
 
     looked: tuple[Looked, ...]
     lacks: tuple[str, ...]
@@ -73,32 +73,35 @@ def look(
     files: Sequence[Callable[[], object]] = (),
     cost_limit: float | None = None,
 ) -> Readiness:
-    """Look for everything that a run needs and that costs nothing to look for; no player is built, and no server asked.
+    """Look for everything that a run needs and that costs nothing to look for; no model is loaded, and no server asked.
 
     Of the hub, whether it can be reached, where weights are missing. images: their folder, None where there is none.
     files: functions that name a file of the run, or raise InputError. Raises InputError for a name or an option that is
     wrong, which is no gap.
     """
     looked = tuple(_looked(each, images, cost_limit) for each in wanted)
-    lacks, downloads = [], []
-    why = why_no_download() if any(lack.model for each in looked for lack in each.lacks) else None
+    lacks, downloads, doubtful = [], [], []
+    none = no_download() if any(lack.model for each in looked for lack in each.lacks) else None
     for each in looked:
         for lack in each.lacks:
             if not lack.model:
                 lacks.append(lack.error or _line(each.owner, lack.told, lack.mends))
-            elif why is None:
+            elif none is None:
                 size = download(lack.model).removeprefix("a download of ")
                 downloads.append(f"{each.owner}: {lack.model} will be downloaded: {size}")
             else:
-                variable, is_set, _ = why.partition(" is set")
+                variable, is_set, _ = none.why.partition(" is set")
                 mends = (f"unset {variable}", *lack.mends[1:]) if is_set else lack.mends
-                lacks.append(_line(each.owner, f"{lack.told}, and {why}", mends))
+                lacks.append(_line(each.owner, f"{lack.told}, and {none.why}", mends))
+                doubtful += [] if none.certain else [lacks[-1]]
     lacks += _pair(looked)
     for file in files:
         try:
             file()
         except InputError as error:
             lacks.append(str(error))
+    if len(lacks) == len(doubtful):  # the hub may only be slow, and nothing else is missing
+        lacks, downloads = [], [*downloads, *doubtful]
     return Readiness(looked, tuple(dict.fromkeys(lacks)), tuple(dict.fromkeys(downloads)))
 
 
@@ -168,5 +171,5 @@ def _pair(looked: Sequence[Looked]) -> Iterator[str]:
     if asking is None or answering is None or asking.one.plugin.distribution != OWN:
         return  # what others make may say it of itself when it is built
     replaying = made_class(answering.one)
-    if getattr(replaying, "replays", False) is True and not getattr(made_class(asking.one), "replays", False):
+    if only_replays(made_class(asking.one), replaying):
         yield cannot_replay(asking.owner, answering.owner, replaying)

@@ -7,10 +7,9 @@ import os
 import socket
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -89,14 +88,21 @@ def is_offline(value: str | None) -> bool:
     return (value or "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def why_no_download() -> str | None:
-    """Why nothing can be had from the hub now, None if it can, as far as one attempt to connect tells.
+class NoDownload(NamedTuple):
+    """Why the hub seems to give nothing now. certain: whether it is known to; otherwise, it may only be slow."""
+
+    why: str
+    certain: bool = True
+
+
+def no_download() -> NoDownload | None:
+    """Why nothing can be had from the hub now, None if it can, as far as one attempt to connect shows.
 
     With a proxy in the environment nothing is tried: only the proxy may know the hub's address.
     """
     for variable in (OFFLINE, "TRANSFORMERS_OFFLINE"):
         if is_offline(os.environ.get(variable)):
-            return f"{variable} is set"
+            return NoDownload(f"{variable} is set")
     if getproxies().keys() & {"http", "https", "all"}:
         return None
     address = urlsplit(os.environ.get("HF_ENDPOINT") or HUB)
@@ -104,20 +110,25 @@ def why_no_download() -> str | None:
         port = address.port or (80 if address.scheme == "http" else 443)
     except ValueError:
         port = 443
-    return None if _reached(address.hostname or "", port) else f"{address.hostname} cannot be reached"
+    return _not_reached(address.hostname or "", port)
 
 
-def _reached(host: str, port: int) -> bool:
-    reached = []
+def _not_reached(host: str, port: int) -> NoDownload | None:
+    failed: list[NoDownload | None] = []
 
     def connect() -> None:
-        with suppress(OSError, UnicodeError), socket.create_connection((host, port), SECONDS):
-            reached.append(True)
+        try:
+            with socket.create_connection((host, port), SECONDS):
+                failed.append(None)
+        except TimeoutError:
+            return
+        except (OSError, UnicodeError):
+            failed.append(NoDownload(f"{host} cannot be reached"))
 
     thread = threading.Thread(target=connect, daemon=True)  # a name that no server resolves may take longer
     thread.start()
     thread.join(SECONDS)
-    return bool(reached)
+    return failed[0] if failed else NoDownload(f"{host} has not answered within {SECONDS:g} s", certain=False)
 
 
 def _in_cache(model: str, name: str, revision: str | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,11 +19,12 @@ _COMPLETION = TypeAdapter(Completion)
 class Remembered:
     """A run's reply cache, where it has one, as a model uses it; threads may share it.
 
-    A cache that cannot be used any more is told once, and done without. An entry that is damaged is none.
+    A cache that can no longer be used is reported once, and done without. A damaged entry counts as a miss.
     """
 
     def __init__(self, context: Context) -> None:
         self._cache = context.cache
+        self._lock = threading.Lock()
         self._progress = context.progress
 
     @property
@@ -45,10 +47,10 @@ class Remembered:
 
     def known(self, key: dict[str, Any]) -> Completion | None:
         """What was kept under a key, None if nothing was."""
-        if self._cache is None:
+        if (cache := self._cache) is None:
             return None
         try:
-            kept = self._cache.get(key)
+            kept = cache.get(key)
         except InputError as error:
             self._do_without(error)
             return None
@@ -60,13 +62,15 @@ class Remembered:
 
     def keep(self, key: dict[str, Any], completion: Completion) -> None:
         """Keep a completion under a key, unless it is a failure."""
-        if self._cache is None or completion.failure is not None:
+        if (cache := self._cache) is None or completion.failure is not None:
             return
         try:
-            self._cache.put(key, {name: getattr(completion, name) for name in _KEPT})
+            cache.put(key, {name: getattr(completion, name) for name in _KEPT})
         except InputError as error:
             self._do_without(error)
 
     def _do_without(self, error: InputError) -> None:
-        self._cache = None
-        self._progress(f"{error}; going on without it")
+        with self._lock:
+            first, self._cache = self._cache is not None, None
+        if first:
+            self._progress(f"{error}; going on without it")

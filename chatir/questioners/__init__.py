@@ -27,7 +27,7 @@ class Questioner(Protocol):
     - `image_folder`: where it looks, None if it was given no folder; a run is refused that means another one
     - `ready()`: called before a run; raises InputError for want of a key, say
     - `check(target, rounds)`: raises InputError for a target that it cannot play for so many rounds
-    - `max_cost(dialog)`: US dollars that the next reply can cost at most, None when nobody knows: a run with a cost
+    - `max_cost(dialog)`: US dollars that the next reply can cost at most; None means unknown: a run with a cost
       limit is refused then
     - `estimate(dialog, rounds)`: a `chatir.models.estimates.Estimate` of the rounds that the dialog still lacks
     - `adapted`, `adapt(changes)`: options that it had to change while it played, by name, as plain data; `config` holds

@@ -43,9 +43,6 @@ from chatir.run.schema import (
 EVERY = 2**62
 """Above every position: all targets of the run."""
 
-_MOVED: list[sqlite3.Connection] = []
-"""Databases whose files were moved while they were open; they are closed with the process."""
-
 
 class RunFile:
     """An open run file; unless it is only read, this process is its only user until `close`.
@@ -94,13 +91,11 @@ class RunFile:
             self._db.close()
             return
         OPEN_HERE.discard(self._log.file)
-        if self._log.trouble() is None:
-            with database_errors(self.path):
-                self._db.close()
-            self._log.close()
-        else:
+        if self._log.trouble() is not None:
             self._log.abandon()
-            _MOVED.append(self._db)  # SQLite would remove the log by its name, which may be another's by now
+        with database_errors(self.path):
+            self._db.close()
+        self._log.close()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -173,15 +168,13 @@ class RunFile:
         """
         try:
             self._commit(targets, replies, states, seconds, learnt)
-        except FullDiskError:
+        except FullDiskError as error:
             if self._reserve is None:
                 raise
             self._reserve.release()
             self._commit(targets, replies, states, seconds, learnt)
-            raise FullDiskError(
-                f"{self.path}: the disk is full; all replies that came are saved; make room, then the same command "
-                "goes on"
-            ) from None
+            saved = "all replies that came are saved; make room, then the same command goes on"
+            raise FullDiskError(str(error).replace(TO_WRITE.failed, saved)) from None
 
     def _commit(
         self,
@@ -396,8 +389,9 @@ class RunFile:
                 with suppress(sqlite3.Error):
                     self._log.move()
                 raise InputError(trouble)
-            with suppress(sqlite3.OperationalError):  # no room to fold it in: the next commit tells
-                self._log.fold_if_large()
+            if self._reserve is None or self._reserve.kept:
+                with suppress(sqlite3.OperationalError):  # no room to fold it in: a later commit tells
+                    self._log.fold_if_large()
 
     def _plain(self, text: str, what: str) -> dict[str, Any]:
         try:

@@ -14,7 +14,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from chatir.errors import InputError
-from chatir.sqlite_files import is_locked, log_of
+from chatir.files import os_error
+from chatir.sqlite_files import is_locked, log_of, opened_alone
 
 LARGEST = 4 * 2**20
 """Bytes of a log that are folded into the run file, as with SQLite's own 1,000 pages."""
@@ -31,10 +32,10 @@ class RunLog:
         self.file = path.resolve()
         self._log = log_of(self.file)
         self._db = db
-        self._opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
+        self._opened: int | None = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         self.begun = False
         """Whether this process has written to the log."""
-        self._number: int | None = None
+        self._made: os.stat_result | None = None
 
     def begin(self) -> None:
         """Fold in what is in the log, and begin it anew. Raises sqlite3.Error."""
@@ -44,12 +45,12 @@ class RunLog:
 
     def fold(self) -> None:
         """Move the log's content into the run file, and begin the log anew with another mark. Raises sqlite3.Error."""
-        self.begun = False  # until the new log begins with its mark
         mark = _new_mark()
         self._write(mark)
         self.move()
+        self.begun = False  # until the new log begins with its mark
         self._write(mark)
-        self._number = self._log.stat().st_ino if self._log.exists() else None
+        self._made = self._log.stat() if self._log.exists() else None
         self.begun = True
 
     def fold_if_large(self) -> None:
@@ -63,28 +64,28 @@ class RunLog:
 
     def trouble(self) -> str | None:
         """What has happened to the file or its log while the run was on, None if nothing has."""
+        if self._opened is None:
+            return None
         found = os.fstat(self._opened)
         if not found.st_nlink:
             return f"{self.file}: was removed while its run was on"
-        try:
-            there = os.path.samestat(self.file.stat(), found)
-        except OSError:
-            there = False
-        if not there:
+        if not _is(self.file, found):
             return f"{self.file}: was renamed or moved while its run was on; its replies are all in it, where it is now"
-        if self._number is not None and (not self._log.exists() or self._log.stat().st_ino != self._number):
+        if self._made is not None and not _is(self._log, self._made):
             return f"{self._log}: was removed while its run was on; all replies that came are in {self.file.name}"
         return None
 
     def abandon(self) -> None:
         """Leave no log behind that is still in its place, after trouble."""
-        with suppress(OSError):
-            if self._log.stat().st_ino == self._number:
+        if self._made is not None and _is(self._log, self._made):
+            with suppress(OSError):
                 self._log.unlink()
 
     def close(self) -> None:
         """Let the file go; only after its database is closed, whose locks would go with it (POSIX)."""
-        os.close(self._opened)
+        if self._opened is not None:
+            os.close(self._opened)
+            self._opened = None
 
     def _write(self, mark: str) -> None:
         """Write the mark, so that its page is in the log: SQLite writes no page that does not change."""
@@ -104,11 +105,15 @@ def check_log(path: Path, remedy: str) -> None:
     if _size(journal):  # a run file has none
         raise InputError(f"{journal}: does not belong to {path.name}; {remedy}")
     log = log_of(file)
-    if not _size(log) or not _holds_changes(content := log.read_bytes()):
+    try:
+        content = log.read_bytes() if _size(log) else b""
+    except OSError as error:
+        raise os_error(log, error) from None
+    if not _holds_changes(content) or (mark := _mark_in(file)) is None:
         return
-    mark = _mark_in(file)
-    if mark is not None and mark.encode() not in content and not is_locked(file):
-        raise InputError(f"{log}: is the log of another run than {path.name}, a removed one; {remedy}")
+    if mark.encode() not in content and not is_locked(file):
+        old = "" if b"log:" in content else " If chatir 0.1 went on with this run, open it with that version once."
+        raise InputError(f"{log}: belongs to another run than {path.name}, and may hold replies of it; {remedy}.{old}")
 
 
 def _holds_changes(log: bytes) -> bool:
@@ -123,8 +128,7 @@ def _holds_changes(log: bytes) -> bool:
 def _mark_in(file: Path) -> str | None:
     """The mark in the file itself, whatever its log says; None where it holds none, or cannot be read."""
     try:
-        address = f"{file.as_uri()}?mode=ro&immutable=1"
-        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as db:
+        with closing(opened_alone(file)) as db:
             return _mark_of(db)
     except sqlite3.Error:  # half of the log was folded in when the power went: SQLite completes it
         return None
@@ -137,6 +141,14 @@ def _mark_of(db: sqlite3.Connection) -> str | None:
 
 def _new_mark() -> str:
     return f"log:{secrets.token_hex(16)}"
+
+
+def _is(file: Path, found: os.stat_result) -> bool:
+    """Whether a path still names the file that was found there."""
+    try:
+        return os.path.samestat(file.stat(), found)
+    except OSError:
+        return False
 
 
 def _size(file: Path) -> int:

@@ -24,7 +24,7 @@ from chatir.run.schema import (
     database_errors,
     is_open_here,
 )
-from chatir.sqlite_files import is_locked, log_of
+from chatir.sqlite_files import is_locked, log_of, opened_alone
 
 Stamp = tuple[int, int, int, int]
 
@@ -60,9 +60,7 @@ def read_database(path: Path) -> Iterator[sqlite3.Connection]:
 @contextmanager
 def _connection(path: Path, file: Path, *, has_log: bool) -> Iterator[sqlite3.Connection]:
     if not has_log:
-        # Immutable: no lock, no log, no shared memory. What changes all the same is told by the stamps.
-        address = f"{file.as_uri()}?mode=ro&immutable=1"
-        with closing(sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)) as db:
+        with closing(opened_alone(file)) as db:  # what changes all the same is told by the stamps
             yield db
         return
     # A killed run's log is folded in where it is opened, so that is done to a copy.

@@ -12,7 +12,7 @@ from pathlib import Path
 from chatir.errors import InputError
 from chatir.files import os_error, part_of
 from chatir.run.log import check_log
-from chatir.sqlite_files import BESIDE, check_one_name, making
+from chatir.sqlite_files import check_one_name, making
 
 APPLICATION_ID = int.from_bytes(b"ctIR", "big")
 SCHEMA_VERSION = 2
@@ -42,6 +42,9 @@ CREATE INDEX failures ON replies (position, round, role) WHERE kind IS NOT NULL;
 NOTES = "CREATE TABLE IF NOT EXISTS notes (reply INTEGER PRIMARY KEY REFERENCES replies, notes TEXT NOT NULL)"
 
 
+WRITES = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE)
+"""What SQLite makes of a full quota, and of other trouble with writing."""
+
 OPEN_HERE: set[Path] = set()
 """Run files that this process has open to write."""
 
@@ -51,7 +54,7 @@ class RunInUseError(InputError):
 
 
 class FullDiskError(InputError):
-    """There is no more room for the run file."""
+    """There is no more room for the run file: the disk is full, or a quota."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ def database_errors(path: Path, remedies: Remedies = TO_WRITE) -> Iterator[None]
             raise _damaged(path, error, remedies) from None
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
             raise FullDiskError(f"{path}: the disk is full; {remedies.failed}") from None
+        if error.sqlite_errorcode in WRITES:
+            raise FullDiskError(f"{path}: {error}: perhaps the disk or a quota is full; {remedies.failed}") from None
         raise InputError(f"{path}: {error}; {remedies.failed}") from None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise _damaged(path, error, remedies) from None
@@ -103,16 +108,11 @@ def create_database(
     note: called with a line about a log that a removed run file has left, and that is set aside. Raises RunInUseError
     where another process was faster, InputError where it cannot be made.
     """
-    with making(path, note), part_of(path) as (part, _):
-        for end in BESIDE:  # of a process that was killed here
-            part.with_name(part.name + end).unlink(missing_ok=True)
-        with database_errors(path), closing(sqlite3.connect(part, isolation_level=None)) as db:
-            # No write-ahead log before the end: the header that tells whose file it is must be in the file itself.
-            db.executescript(
-                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}"
-            )
-            db.executemany("INSERT INTO run VALUES (?, ?)", facts.items())
-            db.execute("PRAGMA journal_mode = WAL")
+    content = _new_database(facts)
+    with making(path, note), part_of(path) as (part, file):
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
         try:
             os.link(part, path)
         except FileExistsError:
@@ -121,6 +121,21 @@ def create_database(
             path.touch(exist_ok=False)
             part.replace(path)
     return open_database(path)
+
+
+def _new_database(facts: Mapping[str, str]) -> bytes:
+    """A run file's content, made in memory: no lock of SQLite's ever meets that of the part file.
+
+    The header that tells whose file it is must be in the file itself, so no write-ahead log is used before the end.
+    """
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA}")
+        db.executemany("INSERT INTO run VALUES (?, ?)", facts.items())
+        content = bytearray(db.serialize())
+    content[18:20] = (
+        b"\2\2"  # to be opened with a log: https://www.sqlite.org/fileformat2.html#file_format_version_numbers
+    )
+    return bytes(content)
 
 
 def open_database(path: Path) -> sqlite3.Connection:

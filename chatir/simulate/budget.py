@@ -17,7 +17,7 @@ from chatir.simulate.player import Player
 def bound_of(player: Player, *arguments: Any) -> float | None:
     """US dollars that a player's reply may cost at most, None if it does not tell; arguments: what it is asked.
 
-    Raises InputError where it says that nobody knows.
+    Raises InputError where the player says that its price is unknown.
     """
     if player.max_cost is None:
         return None
@@ -37,8 +37,8 @@ def check_prices(players: Mapping[Role, Player], target: Dialog, seed: int) -> N
 def unpriced(name: str) -> str:
     """The line that refuses a player whose price is unknown in a run with a cost limit."""
     return (
-        f"{name}: nobody knows its price, so that a cost limit cannot be kept; "
-        "tell it with the options price_in and price_out, in US dollars per million tokens"
+        f"{name}: its price is unknown, so a cost limit cannot be enforced; "
+        "set the options price_in and price_out, in US dollars per million tokens"
     )
 
 

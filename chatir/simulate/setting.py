@@ -40,8 +40,17 @@ def players_of(questioner: object, answerer: object, observer: object | None = N
 def check_pair(players: dict[Role, Player]) -> None:
     """Raise InputError for an answerer that only replays, with a questioner that cannot know what people were asked."""
     asking, answering = players["question"], players["answer"]
-    if answering.replays and not (asking.replays or asking.uses_said):
+    if only_replays(asking, answering):
         raise InputError(cannot_replay(asking.name, answering.name, type(answering.played)))
+
+
+def only_replays(asking: object, answering: object) -> bool:
+    """Whether an answerer only replays, and the questioner cannot know what people were asked; players or classes."""
+
+    def declares(player: object, name: str) -> bool:
+        return getattr(player, name, False) is True
+
+    return declares(answering, "replays") and not (declares(asking, "replays") or declares(asking, "uses_said"))
 
 
 def cannot_replay(questioner: str, answerer: str, replaying: type) -> str:

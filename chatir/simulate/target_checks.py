@@ -78,11 +78,13 @@ class ImagesThere:
                 else "name another --images"
             )
             raise InputError(
-                f"{self._root}: holds none of the targets' images, {first} for one; {meant}, or 'chatir fetch images' "
-                "brings those of VisDial"
+                f"{self._root}: contains none of the targets' images (for example {first}); {meant}, or 'chatir fetch "
+                "images' brings those of VisDial"
             )
-        lack = f"the images of {len(needed)} of {self._count} targets are missing in {self._root}, or are no files"
-        return f"{lack}, {first} for one; their dialogs will fail"
+        return (
+            f"the images of {len(needed)} of {self._count} targets are missing from {self._root} or are not regular "
+            f"files (for example {first}); their dialogs will fail"
+        )
 
 
 def _is_file(path: Path) -> bool:

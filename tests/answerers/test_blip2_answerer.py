@@ -113,8 +113,8 @@ def test_an_image_that_is_missing_is_told_before_anybody_is_asked(typed: Typed, 
     code, _, err = typed()
     assert code == 1
     told = (
-        "the images of 1 of 12 targets are missing in scenes, or are no files, images/3-000004.png for one; "
-        "their dialogs will fail"
+        "the images of 1 of 12 targets are missing from scenes or are not regular files "
+        "(for example images/3-000004.png); their dialogs will fail"
     )
     assert err.index(told) < err.index("loading")
     assert "missing_image" in err
@@ -124,7 +124,10 @@ def test_a_folder_without_any_of_the_images_stops_the_run_before_it_begins(typed
     code, _, err = typed(images="scenes/images")
     assert code == 2
     assert err.count("\n") == 1
-    assert "scenes/images: holds none of the targets' images, images/3-000000.png for one; name --images scenes" in err
+    assert (
+        "scenes/images: contains none of the targets' images (for example images/3-000000.png); name --images scenes"
+        in err
+    )
     assert not Path("outputs").exists()
 
 

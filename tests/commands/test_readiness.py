@@ -17,7 +17,10 @@ from players import said
 
 from chatir import Dialog
 from chatir.cli import run
-from chatir.doctor.weights import why_no_download
+from chatir.data import default_targets
+from chatir.doctor import weights
+from chatir.doctor.readiness import Wanted, look
+from chatir.doctor.weights import NoDownload, no_download
 from chatir.simulate import write_dialogs
 
 Bare = Callable[..., tuple[int, list[str], str]]
@@ -175,7 +178,7 @@ def test_an_endpoint_without_a_price_is_told_under_a_cost_limit(bare: Bare, nobo
     asked = ("simulate", "--questioner", "chatgpt", *server, "--answerer", "human", "--cost-limit", "1")
     code, lines, _ = bare(*asked)
     assert code == 2
-    assert "questioner 'chatgpt': nobody knows its price" in lines[0]
+    assert "questioner 'chatgpt': its price is unknown" in lines[0]
     priced = bare(*asked, "-q", "price_in=1", "-q", "price_out=1")[1]
     assert not any("price" in line for line in priced)
 
@@ -186,12 +189,32 @@ def test_weights_are_a_gap_only_where_the_hub_cannot_give_them(monkeypatch: pyte
         monkeypatch.delenv(name.lower(), raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
-        assert why_no_download() is None
-    assert why_no_download() == "127.0.0.1 cannot be reached"
+        assert no_download() is None
+    assert no_download() == NoDownload("127.0.0.1 cannot be reached")
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    assert why_no_download() is None, "only the proxy may know the way"
+    assert no_download() is None, "only the proxy may know the way"
     monkeypatch.setenv("TRANSFORMERS_OFFLINE", "1")
-    assert why_no_download() == "TRANSFORMERS_OFFLINE is set"
+    assert no_download() == NoDownload("TRANSFORMERS_OFFLINE is set")
+
+
+def test_a_hub_that_is_slow_to_answer_is_a_gap_only_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: object) -> None:
+        raise TimeoutError
+
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("CHATIR_DATA", str(tmp_path))
+    monkeypatch.setattr(weights.socket, "create_connection", slow)
+    wanted = [Wanted("questioners", "flan-t5-xl", {})]
+    alone = look(wanted)
+    assert not alone.lacks
+    assert "huggingface.co has not answered within 1.5 s" in alone.downloads[0]
+    beside = look(wanted, files=[default_targets])
+    assert len(beside.lacks) == 2
+    assert not beside.downloads
 
 
 def test_weights_that_can_be_had_are_announced_and_no_gap(bare: Bare, tmp_path: Path) -> None:
@@ -229,7 +252,7 @@ def test_a_dry_run_tells_gaps_as_notes_and_the_price_all_the_same(bare: Bare, tm
     (tmp_path / "work" / "3.jpg").touch()
     lines = bare(*players, "--images", ".", **offline)[1]
     assert (
-        "chatir: the images of 3 of 4 targets are missing in ., or are no files, 0.jpg for one; their dialogs will"
+        "chatir: the images of 3 of 4 targets are missing from . or are not regular files (for example 0.jpg); their dialogs will"
         in (lines[-1])
     )
 

@@ -125,7 +125,7 @@ def test_a_cost_limit_that_is_none_is_wrong_use(typed: Typed, limit: str) -> Non
 def test_a_cost_limit_for_a_player_without_a_price_is_wrong_use(typed: Typed) -> None:
     code, _, error = typed(*PAID, "-q", "price=none", "--cost-limit", "4")
     assert code == 2
-    assert "Paid: nobody knows its price" in error
+    assert "Paid: its price is unknown" in error
     assert "price_in and price_out" in error
     assert len(error.splitlines()) == 1
     assert not Path("called").exists()

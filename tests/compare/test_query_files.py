@@ -64,7 +64,8 @@ def test_no_test_and_no_verdict_is_about_its_repeats_and_its_ranks_are_compared(
         assert "targets" in verdict.sentence
         assert "repeats" not in verdict.sentence
     assert (found.worst["queries"], len(found.worst["repeating"])) == ((), 3)
-    assert found.notes == (f"queries: {PROBABLY}; its repeats are not counted",)
+    why = "most rounds hold no '?', so that their questions cannot be told from their answers"
+    assert found.notes == (f"queries: {why}; its repeats are not counted",), "a run of chatir is no file of queries"
     assert found.frames["runs"]["repeats_per_dialog"].isna().tolist() == [True, False, False]
     assert found.frames["dialogs"].groupby("run")["repeats"].count().to_dict() == {
         "queries": 0,
@@ -117,6 +118,7 @@ def test_a_run_is_no_dialogs_if_more_than_half_of_its_rounds_hold_no_question(
 def test_every_format_says_what_the_file_probably_is(
     files: list[Path], form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    files[0].with_suffix(".run").unlink()  # a file from elsewhere
     assert run(["compare", *map(str, files), "--format", form]) == 0
     out, error = capsys.readouterr()
     assert f"queries: {PROBABLY}" in (error if form in ("csv", "latex") else out)

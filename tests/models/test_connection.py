@@ -149,7 +149,7 @@ def test_a_reply_that_came_while_the_process_was_stopped_is_read_however_long_th
     with ChatServer(in_order(FINE), latency=0.2) as server:
         command = [sys.executable, "-c", STOPPED, server.url, "1"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            while not server.requests:
+            while not server.requests and process.poll() is None:
                 time.sleep(0.005)
             process.send_signal(signal.SIGSTOP)
             time.sleep(2.5)

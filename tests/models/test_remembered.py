@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -156,3 +157,26 @@ def test_what_is_known_is_given_though_the_cache_can_no_longer_be_written(cache:
         model = Model()
         assert texts(remembered.complete([key(0)], model)) == ["reply to 0"]
         assert not model.asked
+
+
+def test_threads_that_find_the_cache_unusable_say_so_once_and_lose_nothing(cache: ReplyCache) -> None:
+    told: list[str] = []
+    remembered = Remembered(Context(cache=cache, progress=told.append))
+    cache.close()
+    threads = [threading.Thread(target=remembered.keep, args=(key(number), FULL)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 1
+    assert not remembered.on
+
+
+@pytest.mark.parametrize("value", ['{"text": 5}', '{"text": null}', '{"cut": false}', '{"text": "a", "others": 3}'])
+def test_a_damaged_entry_is_a_miss(cache: ReplyCache, value: str) -> None:
+    remembered, model = Remembered(Context(cache=cache)), Model()
+    remembered.complete([key(1)], model)
+    with closing(sqlite3.connect(cache.path)) as other, other:
+        other.execute("UPDATE replies SET value = ?", (value,))
+    assert texts(remembered.complete([key(1)], model)) == ["reply to 0"]
+    assert model.asked == [[0], [0]]

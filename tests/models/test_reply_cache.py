@@ -433,7 +433,7 @@ def test_the_log_of_a_removed_cache_does_not_flow_into_the_next_one(path: Path) 
     with closing(ReplyCache(path, note=noted.append)) as cache:
         assert cache.models() == []
     assert [line.split(": ")[1] for line in noted][:1] == [
-        "belonged to a replies.cache that is gone; it is kept as replies.cache-wal.old1, and not used"
+        "is left over from a removed replies.cache; renamed to replies.cache-wal.old1, not used"
     ]
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import signal
+import sqlite3
+import stat
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -14,22 +19,24 @@ from itertools import pairwise
 from pathlib import Path
 from shutil import copy2, copytree
 from tempfile import gettempdir
+from typing import Any
 
 import pytest
 from players import Answering, Asking, query, targets
 from run.test_reading import Process, killed, process, read, told
 from simulate.test_resume import Start, snapshot, started, wait_for
 
-from chatir import Reply
+from chatir import Dialog, Reply
 from chatir.errors import InputError
+from chatir.run import file as run_file
+from chatir.run import log as run_log
 from chatir.run.file import RunFile
 from chatir.run.log import check_log
 from chatir.run.reserve import RESERVED
+from chatir.run.schema import FullDiskError
 from chatir.simulate import simulate
 
 __all__ = ["killed", "process", "started"]
-
-Simulated = Callable[..., Path]
 
 
 def other_run(folder: Path, noted: list[str] | None = None, **more: object) -> Path:
@@ -51,7 +58,7 @@ def test_the_log_of_a_removed_run_does_not_flow_into_the_next_one(killed: Path, 
     kept = killed.with_name("x.run-wal.old1")
     assert kept.read_bytes() == log
     assert noted == [
-        f"{killed}-wal: belonged to a x.run that is gone; it is kept as x.run-wal.old1, and not used",
+        f"{killed}-wal: is left over from a removed x.run; renamed to x.run-wal.old1, not used",
     ]
     assert {file.name for file in killed.parent.iterdir()} == {"x.json", "x.run", kept.name}
 
@@ -90,7 +97,7 @@ def test_a_log_does_not_fit_an_older_copy_of_its_own_run_file(tmp_path: Path, pr
     with closing(RunFile.open(Path(copytree(tmp_path, tmp_path / "copy")) / "x.run")) as run:
         assert len(run.sittings()) == 3
     file.write_bytes(older)
-    with pytest.raises(InputError, match="is the log of another run"):
+    with pytest.raises(InputError, match="belongs to another run than"):
         RunFile.open(file)
 
 
@@ -174,7 +181,6 @@ def test_a_name_left_by_a_process_that_was_killed_as_it_made_the_file_is_in_nobo
     os.link(file, tmp_path / ".x.run.part")
     before = read(file)
     RunFile.open(file).close()
-    (tmp_path / ".x.run.part-journal").write_bytes(b"left")
     other_run(tmp_path, fresh=True)
     assert not list(tmp_path.glob(".*"))
     assert read(tmp_path / "x.old1.run") == before
@@ -289,7 +295,7 @@ def test_a_full_disk_loses_no_reply_and_the_same_command_goes_on(
     fill(small_disk)
     assert process.wait(60) == 2
     message = process.stderr.read() if process.stderr else ""
-    assert "x.run: the disk is full; all replies that came were saved" in message.replace("are saved", "were saved")
+    assert "x.run: the disk is full; all replies that came are saved" in message
     assert len(message.splitlines()) == 1
     (small_disk / "filler").unlink()
     count, asked = saved(out.with_suffix(".run"), log)
@@ -336,3 +342,91 @@ def test_the_log_is_folded_in_before_it_grows_large(tmp_path: Path) -> None:
             check_log(tmp_path / "x.run", "")
     assert max(sizes) < 5 * 2**20
     assert sum(after < before for before, after in pairwise(sizes)) == 4
+
+
+def full(*_: object) -> None:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    raise error
+
+
+def test_a_log_that_cannot_be_folded_in_goes_on_and_stays_its_run_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = other_run(tmp_path)
+    with closing(RunFile.open(file)) as run:
+        run.start_session({})
+        monkeypatch.setattr(run_log.RunLog, "move", full)
+        monkeypatch.setattr(run_log, "LARGEST", 1000)
+        for number in range(5):
+            run.start_session({"number": number})
+        assert len(read(Path(copytree(tmp_path, tmp_path / "copy")) / "x.run", RunFile.sittings)) == 7  # type: ignore[arg-type]
+        monkeypatch.undo()
+        run.start_session({})
+    assert len(read(file, RunFile.sittings)) == 8  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE])  # a full disk, a full quota
+def test_a_commit_that_finds_no_room_is_made_in_the_room_that_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    asked: list[str] = []
+    rows = run_file.reply_values
+
+    def once(*arguments: Any) -> tuple[Any, ...]:
+        if len(asked) >= 5:
+            monkeypatch.setattr(run_file, "reply_values", rows)
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = code
+            raise error
+        return rows(*arguments)
+
+    def script(dialog: Dialog) -> Reply:
+        asked.append(dialog.id)
+        return Reply("is it?")
+
+    monkeypatch.setattr(run_file, "reply_values", once)
+    with pytest.raises(
+        FullDiskError, match=r"full.*; all replies that came are saved; make room, then the same command"
+    ):
+        simulate(targets(9), Asking(script), Answering(), out=tmp_path / "x.json", rounds=1)
+    count = len(asked)
+    assert count >= 5
+    questions = "SELECT count(*) FROM replies WHERE role = 'question'"
+    assert query(tmp_path / "x.run", questions) == [(count,)]
+    assert simulate(targets(9), Asking(script), Answering(), out=tmp_path / "x.json", rounds=1).dialogs == 9
+    assert sorted(asked) == sorted(dialog.id for dialog in targets(9))
+
+
+def test_a_run_whose_log_was_removed_can_be_opened_again_by_the_same_process(tmp_path: Path) -> None:
+    run = RunFile.open(other_run(tmp_path))
+    run.start_session({})
+    (tmp_path / "x.run-wal").unlink()
+    with pytest.raises(InputError, match=r"x\.run-wal: was removed while its run was on"):
+        run.start_session({})
+    run.close()
+    run.close()
+    with closing(RunFile.open(tmp_path / "x.run")) as again:
+        assert len(again.sittings()) == 3
+
+
+def test_a_log_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    file = other_run(tmp_path)
+    (tmp_path / "x.run-wal").mkdir()
+    for look in (RunFile.open, read):
+        with pytest.raises(InputError, match=r"x\.run-wal: is a directory"):
+            look(file)  # type: ignore[operator]
+
+
+def test_a_run_begins_where_the_two_kinds_of_locks_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on network file systems and BSD, where a lock by flock keeps SQLite out."""
+
+    def flock(descriptor: int, how: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, "bad file descriptor")
+        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)
+        fcntl.fcntl(descriptor, 37 if how & fcntl.LOCK_NB else 38, lock)  # F_OFD_SETLK, F_OFD_SETLKW of Linux
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    other_run(tmp_path)
+    assert (tmp_path / "x.json").exists()

@@ -205,7 +205,7 @@ def test_a_player_whose_price_nobody_knows_is_refused(tmp_path: Path, bound: flo
             return bound
 
     asking = Unpriced(priced)
-    with pytest.raises(InputError, match=r"Unpriced: nobody knows its price.*price_in and price_out"):
+    with pytest.raises(InputError, match=r"Unpriced: its price is unknown.*price_in and price_out"):
         played(tmp_path, asking, cost_limit=1.0)
     assert not asking.calls.batches
     assert played(tmp_path, Unpriced(priced)).dialogs == 12, "without a limit nobody has to know"
@@ -223,7 +223,7 @@ def test_an_answerer_whose_price_nobody_knows_costs_no_question(
             return None
 
     asking, answering = Asking(priced), Unpriced()
-    with pytest.raises(InputError, match="Unpriced: nobody knows its price"):
+    with pytest.raises(InputError, match="Unpriced: its price is unknown"):
         simulate(as_given(targets(4)), asking, answering, out=tmp_path / "x.json", rounds=1, cost_limit=1.0)
     assert not asking.calls.batches
     assert answering.asked == TYPICAL.question

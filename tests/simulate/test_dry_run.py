@@ -223,7 +223,7 @@ def test_missing_images_are_counted_and_no_error(tmp_path: Path, there: int) -> 
     notes: list[str] = []
     looking = NotBuilt("blip2", needs_images=True)
     assert foreseen(tmp_path, None, looking, count=4, images=tmp_path, note=notes.append).to_play == 4
-    told = {0: "holds none of the targets' images", 2: "the images of 2 of 4 targets are missing", 4: None}[there]
+    told = {0: "contains none of the targets' images", 2: "the images of 2 of 4 targets are missing", 4: None}[there]
     assert [told in note for note in notes if told] == ([True] if told else [])
     assert foreseen(tmp_path, count=4, images=tmp_path, note=notes.append), "nobody looks at them"
     assert len(notes) == (told is not None)

@@ -66,7 +66,7 @@ def test_the_same_folder_by_another_name_is_the_same(scenes: Path, tmp_path: Pat
 
 def test_the_players_folder_is_enough(scenes: Path, tmp_path: Path) -> None:
     assert played(scenes, blip2(scenes), tmp_path).dialogs == 3
-    with pytest.raises(InputError, match="holds none of the targets' images"):
+    with pytest.raises(InputError, match="contains none of the targets' images"):
         played(scenes, blip2(tmp_path), tmp_path, fresh=True)
 
 

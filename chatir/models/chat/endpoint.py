@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from chatir.dialog import Failure
 from chatir.errors import ChatirError, InputError
 from chatir.models.chat.adapting import lesson
@@ -189,10 +191,14 @@ class ChatEndpoint:
         origin = known.origin or {}
         adapted = origin.get("adapted")
         if (
-            "model" not in origin
-            or not isinstance(adapted, dict)
-            or not adapted.keys() <= ChatOptions.model_fields.keys()
+            not isinstance(adapted, dict)
+            or not ChatOptions.model_fields.keys() >= adapted.keys()
+            or "model" not in origin
         ):
+            return None
+        try:
+            self._options.model_validate(self._options.model_dump() | adapted)
+        except ValidationError:
             return None
         self.adapt(adapted)
         return origin
