@@ -251,10 +251,7 @@ def test_a_dry_run_tells_gaps_as_notes_and_the_price_all_the_same(bare: Bare, tm
     assert (code, lines[-1]) == (2, "chatir: no.json: no such file or directory")
     (tmp_path / "work" / "3.jpg").touch()
     lines = bare(*players, "--images", ".", **offline)[1]
-    assert (
-        "chatir: the images of 3 of 4 targets are missing from . or are not regular files (for example 0.jpg); their dialogs will"
-        in (lines[-1])
-    )
+    assert "chatir: the images of 3 of 4 targets are missing from . or are not regular files" in lines[-1]
 
 
 def test_a_dry_run_builds_no_local_model_unless_there_is_a_run_to_compare(bare: Bare, tmp_path: Path) -> None:
