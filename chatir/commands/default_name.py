@@ -73,6 +73,11 @@ def default_name(sides: Sequence[Side], settings: Mapping[str, Any], stops: Sequ
     return name
 
 
+def out_files(out: Path, seeds: Sequence[int]) -> dict[int, Path]:
+    """The dialogue file of each seed: `out`, or with several seeds `NAME_seed0.json` and so on."""
+    return {seed: out if len(seeds) == 1 else out.with_stem(f"{out.stem}_seed{seed}") for seed in seeds}
+
+
 def run_files(
     out: Path | None,
     players: dict[Role, Player],
@@ -81,13 +86,13 @@ def run_files(
     settings: Mapping[str, Any],
     stops: Sequence[str] = (),
 ) -> dict[int, Path]:
-    """The dialogue file of each seed: `out`, or `outputs/NAME.json`; with several seeds `NAME_seed0.json` and so on.
+    """As `out_files`, or where nothing is named `outputs/NAME.json`.
 
     wanted: the players as they were typed. settings: of the run, `fresh` among them. A run of exactly this
     configuration that an older chatir began under `<Questioner>_<Answerer>` goes on there.
     """
     if out is not None:
-        return {seed: out if len(seeds) == 1 else out.with_stem(f"{out.stem}_seed{seed}") for seed in seeds}
+        return out_files(out, seeds)
     sides = [Side.of(each, players[role]) for each, role in zip(wanted, ROLES, strict=False)]
     fixed = {key: settings[key] for key in SETTINGS}
     name, plain = default_name(sides, fixed, stops), "_".join(side.name for side in sides)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chatir.commands.default_name import FOLDER, check_apart, run_files
+from chatir.commands.default_name import FOLDER, check_apart, out_files, run_files
 from chatir.console import note, printable, say
 from chatir.doctor.packages import OWN
 from chatir.doctor.readiness import Looked, Readiness
@@ -36,7 +36,7 @@ def foresee(
     for line in (*ready.lacks, *ready.downloads):
         note(line)
     looked = ready.looked[:2]
-    begun = [*FOLDER.glob("*.run")] if out is None else [*_runs(run_files(out, {}, (), seeds, settings).values())]
+    begun = [*FOLDER.glob("*.run")] if out is None else [*_runs(out_files(out, seeds).values())]
     players = [_player(each, context, begun=bool(begun)) for each in looked]
     unbuilt = [player.name for player in players if isinstance(player, NotBuilt)]
     files: dict[int, Path | None] = dict.fromkeys(seeds)

@@ -208,7 +208,7 @@ def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[
             totals={"question": run.totals("question"), "answer": run.totals("answer")},
             digests={id_: digest for id_, _, _, digest in targets},
             images={id_: image for id_, image, _, _ in targets},
-            failed=tuple(run.failed() if part is None else run.failed(part)),
+            failed=tuple(run.failed(part)),
             lost=lost,
             rankings=tuple(
                 Ranked(ranking, ranks.ranks(ranking, dialogs), ranks.provenance(ranking))

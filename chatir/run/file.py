@@ -136,10 +136,9 @@ class RunFile:
             if part is not None:
                 self._db.execute("INSERT INTO run VALUES (?, ?)", (f"part {sha256}", part))
 
-    def part(self, sha256: str) -> int | None:
-        """How many of the run's first targets a dialogue JSON with this hash is about; None for all of them."""
-        part = self._fact(f"part {sha256}")
-        return None if part is None else int(part)
+    def part(self, sha256: str) -> int:
+        """How many of the run's first targets a dialogue JSON with this hash is about; `EVERY` for all of them."""
+        return int(self._fact(f"part {sha256}") or EVERY)
 
     def start_session(self, provenance: Mapping[str, Any]) -> None:
         """Begin one sitting of the run; replies are recorded as of it, and its seconds count."""
