@@ -26,8 +26,8 @@ from chatir.commands.list import list_
 from chatir.commands.scenes import scenes
 from chatir.commands.score import score
 from chatir.commands.simulate import simulate
-from chatir.console import complain, tell
-from chatir.errors import ChatirError
+from chatir.console import complain, note, tell
+from chatir.errors import ChatirError, PlayerError
 from chatir.signals import stopping_signals
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "auto_envvar_prefix": "CHATIR"}
@@ -61,6 +61,8 @@ def run(arguments: Sequence[str]) -> int:
         about = context.command_path if context else "chatir"
         return complain(f"{error.format_message()} (see '{about} --help')", 2)
     except ChatirError as error:
+        if isinstance(error, PlayerError):
+            _show_cause(error)
         return complain(str(error), error.exit_code)
     except MemoryError:
         return complain("there is not enough memory for this", 2)
@@ -71,6 +73,14 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:  # help that goes to a full disk; all else is told where it happens
         return complain(f"standard output: {error.strerror}", 2)
     return code if isinstance(code, int) else 0
+
+
+def _show_cause(error: PlayerError) -> None:
+    """The traceback of a player's own exception, a line each."""
+    from chatir.simulate.tracebacks import shown_lines
+
+    for line in shown_lines(error.__cause__ or error):
+        note(line)
 
 
 @click.group(context_settings=CONTEXT)

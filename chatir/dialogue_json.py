@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from chatir.dialog import Dialog, Round, text_problem
 from chatir.errors import InputError
-from chatir.files import atomic_writer, read_json
+from chatir.files import atomic_writer, os_error, read_json
 from chatir.image_names import dialog_key, image_problem
 
 
@@ -83,7 +83,21 @@ def read_dialogs(path: Path | str) -> list[Dialog]:
     its root, and for an image named twice without an `id`.
     """
     path = Path(path)
+    check_there(path)
     return dialogs_of(read_json(path), path)
+
+
+def check_there(path: Path) -> None:
+    """Raise InputError for a dialogue file that is not there, or not yet."""
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        if path.with_suffix(".run").is_file():
+            told = f"is written when its run has ended; 'chatir simulate' continues {path.stem}.run"
+            raise InputError(f"{path}: {told}") from None
+        raise os_error(path, error) from None
+    except OSError as error:
+        raise os_error(path, error) from None
 
 
 def dialogs_of(data: Any, path: Path) -> list[Dialog]:

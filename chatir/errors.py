@@ -20,6 +20,10 @@ class InputError(ChatirError):
     exit_code = 2
 
 
+class PlayerError(InputError):
+    """A method of a player raised an exception, which is the cause of this error."""
+
+
 class StoppedRunError(ChatirError):
     """The run was stopped early on purpose (cost limit, exhausted quota); everything answered so far is saved.
 

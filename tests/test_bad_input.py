@@ -180,7 +180,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     ),
     "an option for a player without any": ([*GOOD_RUN, "-q", "a=1"], "questioner 'human' has no options"),
     "an option without value": ([*GOOD_RUN, "-a", "threshold"], "-a threshold: must be KEY=VALUE"),
-    "--limit -1": ([*GOOD_RUN, "--limit", "-1"], "--limit is -1, but must be at least 1"),
+    "--limit -1": ([*GOOD_RUN, "--limit", "-1"], "--limit is -1, but must be a whole number of targets, 1 or more"),
     "--limit 0": ([*GOOD_RUN, "--limit", "0"], "--limit is 0"),
     "--limit few": ([*GOOD_RUN, "--limit", "few"], "'few' is not a valid integer"),
     "--rounds 0": ([*GOOD_RUN, "--rounds", "0"], "rounds is 0, but must be at least 1"),

@@ -73,7 +73,7 @@ def test_the_limit_grows_and_fresh_begins_anew(typed: Typed, targets: str) -> No
         assert len(read_dialogs("x.json")) == int(limit)
     code, out, _ = typed(*command, "--limit", "2")
     assert code == 0
-    assert re.search(r"targets +2 of the run's 4 targets\n", out)
+    assert re.search(r"targets +2 of the run's 4; time", out)
     assert len(read_dialogs("x.json")) == 2
     assert "of the run's" not in typed(*command, "--limit", "3", "--fresh")[1]
     assert len(read_dialogs("x.json")) == 3

@@ -67,7 +67,7 @@ def check_ready(ready: Readiness) -> None:
     if len(ready.lacks) > 1:
         for line in ready.lacks:
             note(line)
-        raise InputError(f"{len(ready.lacks)} things are missing; 'chatir doctor' tells more")
+        raise InputError(f"{len(ready.lacks)} things stand in the way; 'chatir doctor' tells more")
     if ready.lacks:
         raise InputError(ready.lacks[0])
     for line in ready.downloads:
@@ -129,7 +129,7 @@ def check_folder(images: Path | None) -> None:
 def check_limit(limit: int | None) -> None:
     """Raise InputError for a limit that is no number of targets."""
     if limit is not None and not 1 <= limit <= sys.maxsize:
-        raise InputError(f"--limit is {limit}, but must be at least 1 and a number of targets")
+        raise InputError(f"--limit is {limit}, but must be a whole number of targets, 1 or more")
 
 
 def name_failures(failures: Sequence[object], rest: str = "") -> None:

@@ -44,11 +44,11 @@ class Side(NamedTuple):
 
     def __str__(self) -> str:
         """`ChatGPT-temperature=1`; what changes only how it works, as a batch size, is not in its `config`."""
-        recorded = set(_keys(self.config))
+        recorded = dict(_items(self.config))
         taking_part = {
-            key: value
+            key: _as_recorded(value, recorded.get(key))
             for key, value in sorted(self.changed.items())
-            if {key, RECORDED_AS.get(key, key)} & recorded and not (key == "model" and self._tells(value))
+            if {key, RECORDED_AS.get(key, key)} & recorded.keys() and not (key == "model" and self._tells(value))
         }
         return "-".join([_word(self.name), *(f"{key}={_word(_cut(value))}" for key, value in taking_part.items())])
 
@@ -89,7 +89,8 @@ def run_files(
     """As `out_files`, or where nothing is named `outputs/NAME.json`.
 
     wanted: the players as they were typed. settings: of the run, `fresh` among them. A run of exactly this
-    configuration that an older chatir began under `<Questioner>_<Answerer>` goes on there.
+    configuration goes on where it is, which may be under `<Questioner>_<Answerer>`, as an older chatir named it, or
+    with or without its seed in its name.
     """
     if out is not None:
         return out_files(out, seeds)
@@ -98,11 +99,11 @@ def run_files(
     name, plain = default_name(sides, fixed, stops), "_".join(side.name for side in sides)
     files = {}
     for seed in seeds:
-        end = f"_seed{seed}" if len(seeds) > 1 else ""
-        new = FOLDER / f"{name}{end or (f'_seed{seed}' if seed else '')}.json"
-        old = FOLDER / f"{plain}{end}.json"
-        goes_on = not settings["fresh"] and not new.with_suffix(".run").exists()
-        files[seed] = old if goes_on and holds_run(old, run_config(players, seed=seed, **fixed)) else new
+        several = ("", f"_seed{seed}")[:: -1 if seed or len(seeds) > 1 else 1]
+        new, *others = (FOLDER / f"{stem}{end}.json" for stem in dict.fromkeys((name, plain)) for end in several)
+        config = run_config(players, seed=seed, **fixed)
+        begun = [] if settings["fresh"] or new.with_suffix(".run").exists() else others
+        files[seed] = next((other for other in begun if holds_run(other, config)), new)
     return files
 
 
@@ -113,15 +114,22 @@ def check_apart(files: Iterable[Path], targets: Path) -> None:
             raise InputError(f"{file}: holds the targets; name another --out")
 
 
-def _keys(config: object) -> Iterator[str]:
-    """The keys of a mapping, and of all mappings in it."""
+def _items(config: object) -> Iterator[tuple[str, Any]]:
+    """What a mapping holds, and all mappings in it."""
     if isinstance(config, Mapping):
         for key, value in config.items():
-            yield key
-            yield from _keys(value)
+            yield key, value
+            yield from _items(value)
     elif isinstance(config, list | tuple):
         for value in config:
-            yield from _keys(value)
+            yield from _items(value)
+
+
+def _as_recorded(typed: str, recorded: object) -> str:
+    """A value as the configuration holds it, which may be spelled in several ways; as typed where it is no scalar."""
+    if isinstance(recorded, bool | str) or recorded is None:
+        return typed if recorded is None else str(recorded).lower() if isinstance(recorded, bool) else recorded
+    return f"{recorded:g}" if isinstance(recorded, int | float) else typed
 
 
 def _word(text: str) -> str:

@@ -45,7 +45,7 @@ def score(
     corpus, is not computed again. An index of the corpus is made first if there is none; see 'chatir index'.
     """
     check_folder(images)
-    check_search(retriever, retriever_options, corpus)  # before what imports torch
+    check_search(retriever, retriever_options, corpus, files)  # before what imports torch
     import json
 
     from chatir.dialogue_json import read_dialogs

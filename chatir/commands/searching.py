@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,13 +107,15 @@ def check_in_list(dialogs: Sequence[Dialog], corpus: Path | None, root: Path | N
     check_targets(dialogs, corpus_list(corpus, root), owner)
 
 
-def check_search(name: str, options: Sequence[str], corpus: Path | None) -> None:
-    """Raise InputError for all that searching lacks, before anything is loaded."""
+def check_search(name: str, options: Sequence[str], corpus: Path | None, files: Sequence[Path] = ()) -> None:
+    """Raise InputError for all that searching lacks, before anything is loaded. files: the dialogue files."""
+    from chatir.dialogue_json import check_there
     from chatir.doctor.readiness import Wanted, look
     from chatir.plugins import parse_options
 
     wanted = Wanted("retrievers", name, parse_options(options, "-r"))
-    check_ready(look([wanted], files=[lambda: corpus_there(corpus)]))
+    there = [partial(check_there, file) for file in files]
+    check_ready(look([wanted], files=[*there, lambda: corpus_there(corpus)]))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from chatir.commands.arguments import (
     FILE,
     PlayerName,
     check_folder,
+    check_limit,
     check_ready,
     is_there,
     name_failures,
@@ -178,13 +179,16 @@ def simulate(
     from chatir.doctor.readiness import Wanted, look
     from chatir.models.reply_cache import ReplyCache
     from chatir.plugins import Context, parse_options
-    from chatir.simulate.setting import players_of
+    from chatir.simulate.setting import check_cost_limit, check_settings, players_of
 
     wanted = [
         Wanted("questioners", questioner, parse_options(questioner_options, "-q")),
         Wanted("answerers", answerer, parse_options(answerer_options, "-a")),
     ]
     check_folder(images)
+    check_settings(out or Path("run.json"), rounds=settings["rounds"], ask_again=settings["ask_again"], seed=seed[0])
+    check_limit(limit)
+    check_cost_limit(cost_limit)
     if dry_run and stop_on_hit is not None:
         raise InputError("a dry run foresees no hits; without --stop-on-hit it tells the most that the run can take")
     if retriever is None and (retriever_options or corpus is not None or stop_on_hit is not None):

@@ -44,6 +44,10 @@ EVERY = 2**62
 """Above every position: all targets of the run."""
 
 
+_LEFT: list[sqlite3.Connection] = []
+"""Databases that are not closed before the process ends."""
+
+
 class RunFile:
     """An open run file; unless it is only read, this process is its only user until `close`.
 
@@ -92,6 +96,9 @@ class RunFile:
             return
         OPEN_HERE.discard(self._log.file)
         if self._log.trouble() is not None:
+            if not self._log.ours:
+                _LEFT.append(self._db)  # closing it would write into what another program has put there
+                return
             self._log.abandon()
         with database_errors(self.path):
             self._db.close()
@@ -373,6 +380,8 @@ class RunFile:
         """
         if self._log is None:
             raise InputError(f"{self.path}: is open to be read only")
+        if (trouble := self._log.trouble()) is not None and not self._log.ours:
+            raise InputError(trouble)
         with database_errors(self.path):
             if not self._log.begun:
                 self._log.begin()
@@ -385,8 +394,9 @@ class RunFile:
                     self._db.execute("ROLLBACK")
                 raise
             if (trouble := self._log.trouble()) is not None:
-                with suppress(sqlite3.Error):
-                    self._log.move()
+                if self._log.ours:
+                    with suppress(sqlite3.Error):
+                        self._log.move()
                 raise InputError(trouble)
             if self._reserve is None or self._reserve.kept:
                 with suppress(sqlite3.OperationalError):  # no room to fold it in: a later commit tells

@@ -17,6 +17,8 @@ from chatir.errors import InputError
 from chatir.files import os_error
 from chatir.sqlite_files import is_locked, log_of, opened_alone
 
+BEGUN = 2
+"""Transactions, at most, that are in the log before the file of a run of version 0.1 has its first mark."""
 LARGEST = 4 * 2**20
 """Bytes of a log that are folded into the run file, as with SQLite's own 1,000 pages."""
 
@@ -36,6 +38,9 @@ class RunLog:
         self.begun = False
         """Whether this process has written to the log."""
         self._made: os.stat_result | None = None
+        self._left = os.fstat(self._opened)
+        self.ours = True
+        """Whether the file still holds what this process wrote, as far as is known."""
 
     def begin(self) -> None:
         """Fold in what is in the log, and begin it anew. Raises sqlite3.Error."""
@@ -51,6 +56,7 @@ class RunLog:
         self.begun = False  # until the new log begins with its mark
         self._write(mark)
         self._made = self._log.stat() if self._log.exists() else None
+        self._left = self.file.stat()
         self.begun = True
 
     def fold_if_large(self) -> None:
@@ -73,6 +79,11 @@ class RunLog:
             return f"{self.file}: was renamed or moved while its run was on; its replies are all in it, where it is now"
         if self._made is not None and not _is(self._log, self._made):
             return f"{self._log}: was removed while its run was on; all replies that came are in {self.file.name}"
+        shorter = self._made is not None and self._log.stat().st_size < self._made.st_size
+        if shorter or (found.st_size, found.st_mtime_ns) != (self._left.st_size, self._left.st_mtime_ns):
+            self.ours = False
+            changed = self._log if shorter else self.file
+            return f"{changed}: was changed by another program while its run was on; the run's replies may be lost"
         return None
 
     def abandon(self) -> None:
@@ -98,7 +109,8 @@ class RunLog:
 def check_log(path: Path, remedy: str) -> None:
     """Raise InputError for a log, or a journal, that is not the run file's own; nobody has the file open.
 
-    A run file without a mark, of version 0.1, is taken for the owner of its log. remedy: what to do about another's.
+    A run file without a mark, of version 0.1, is taken for the owner of a log of version 0.1. remedy: what to do about
+    another's.
     """
     file = path.resolve()  # the log is beside the file itself, not beside a link to it
     journal = file.with_name(f"{file.name}-journal")
@@ -109,20 +121,20 @@ def check_log(path: Path, remedy: str) -> None:
         content = log.read_bytes() if _size(log) else b""
     except OSError as error:
         raise os_error(log, error) from None
-    if not _holds_changes(content) or (mark := _mark_in(file)) is None:
+    if not (changes := _changes(content)):
         return
-    if mark.encode() not in content and not is_locked(file):
+    mark = _mark_in(file)
+    ours = mark.encode() in content if mark is not None else changes <= BEGUN or b"log:" not in content
+    if not ours and not is_locked(file):
         old = "" if b"log:" in content else " If chatir 0.1 went on with this run, open it with that version once."
         raise InputError(f"{log}: belongs to another run than {path.name}, and may hold replies of it; {remedy}.{old}")
 
 
-def _holds_changes(log: bytes) -> bool:
-    """Whether a log holds a transaction that was completed: https://www.sqlite.org/fileformat2.html#wal_file_format"""
-    if len(log) < 32:
-        return False
+def _changes(log: bytes) -> int:
+    """Transactions in a log that were completed: https://www.sqlite.org/fileformat2.html#wal_file_format"""
     page_size = int.from_bytes(log[8:12], "big")
     frames = range(32, len(log) - 24 - page_size + 1, 24 + page_size)
-    return any(log[start + 4 : start + 8] != bytes(4) for start in frames)
+    return sum(log[start + 4 : start + 8] != bytes(4) for start in frames)
 
 
 def _mark_in(file: Path) -> str | None:

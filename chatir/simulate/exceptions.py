@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -12,12 +11,10 @@ from chatir.run.rows import Role
 from chatir.simulate.play import Play
 from chatir.simulate.player import Player
 from chatir.simulate.progress import Progress
+from chatir.simulate.tracebacks import exception_line, shown_lines
 
 MOST_CALLS = 8
 """Calls that failed in one round, with no reply of that player in that round, after which the run stops."""
-FIRST_LINES, LAST_LINES = 12, 28
-"""Lines of a longer traceback that are shown."""
-_LOOP = Path(__file__).parent
 
 
 class PlayerExceptions:
@@ -81,35 +78,8 @@ class PlayerExceptions:
         self._raised[role] += 1
         if self._raised[role] == 1:
             self._note(f"{name} raised an exception{about}:")
-            for line in _shown(error):
+            for line in shown_lines(error):
                 self._note(line)
         elif self._raised[role] == 2:
             kept = f"the traceback of each dialog that fails is kept in {self._run_file}"
             self._note(f"{name} raised {type(error).__name__} again; {kept}")
-
-
-def exception_line(error: BaseException) -> str:
-    """An exception as the last line of its traceback shows it; its type alone where it cannot be printed."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:
-        return type(error).__name__
-
-
-def exception_text(error: BaseException, *, own: bool = False) -> str:
-    """The whole traceback, or what Python can tell of it. own: without the frames of the loop, which called."""
-    frames = error.__traceback__
-    while own and frames is not None and Path(frames.tb_frame.f_code.co_filename).parent == _LOOP:
-        frames = frames.tb_next
-    try:
-        return "".join(traceback.format_exception(type(error), error, frames))
-    except Exception:  # an exception that cannot even be printed
-        return exception_line(error)
-
-
-def _shown(error: BaseException) -> list[str]:
-    """The lines of a traceback, cut in the middle where they are many."""
-    lines = [line for line in exception_text(error, own=True).splitlines() if line.strip()]
-    if (more := len(lines) - FIRST_LINES - LAST_LINES) <= 0:
-        return lines
-    return [*lines[:FIRST_LINES], f"  ... {more} lines are left out", *lines[-LAST_LINES:]]

@@ -336,8 +336,10 @@ class Loop:
         elif isinstance(results, Sequence) and len(results) == len(call.items):
             self._exceptions.replied(stage, call.items)
         else:
-            count = len(results) if isinstance(results, Sequence) else type(results).__name__
-            step.stop(InputError(f"{name}: gave {count} replies for {len(call.items)} dialogs"))
+            count = f"{len(results)} replies" if isinstance(results, Sequence) else f"a {type(results).__name__}"
+            step.stop(
+                InputError(f"{name}: gave {count}, but must give a list of {len(call.items)}, one for each dialog")
+            )
             return
         for play, result in zip(call.items, results, strict=True):
             if isinstance(result, Reply) and (stage != "observe" or result.failure):

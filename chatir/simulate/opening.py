@@ -36,7 +36,7 @@ def open_run(
     path = out.with_suffix(".run")
     if fresh:
         _check_files(out, path)
-        _keep_aside(out, path)
+        _keep_aside(out, path, note)
     elif (run := existing_run(out, config, targets)) is not None:
         return run
     elif os.path.lexists(path):  # another run was begun there, and nobody said anything
@@ -145,8 +145,8 @@ def _files(path: Path) -> list[Path]:
     return [path, *(path.with_name(path.name + end) for end in BESIDE)]
 
 
-def _keep_aside(out: Path, path: Path) -> None:
-    """Rename an existing run and its JSON to a name that is free and that `*.json` does not match."""
+def _keep_aside(out: Path, path: Path, note: Callable[[str], None]) -> None:
+    """Rename an existing run and its JSON to a name that is free and that `*.json` does not match, and say so."""
     if path.exists():
         try:
             RunFile.open(path).close()  # folds its write-ahead log in
@@ -163,6 +163,8 @@ def _keep_aside(out: Path, path: Path) -> None:
             file.rename(_aside(file, number))
         except OSError as error:
             raise os_error(file, error) from None
+    if present:
+        note(f"{path}: the run that was there is kept aside as {_aside(path, number).name}")
 
 
 def _aside(file: Path, number: int) -> Path:

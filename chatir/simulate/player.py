@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from chatir.dialog import Dialog
-from chatir.errors import InputError
+from chatir.errors import ChatirError, InputError, PlayerError
 from chatir.models.estimates import Estimate
 from chatir.plain_data import plain_data
+from chatir.simulate.tracebacks import exception_line
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,10 @@ class Player:
             needs_images=bool(getattr(player, "needs_images", False)),
             image_folder=None if folder is None else Path(folder),
             lacks_images=hasattr(player, "image_folder") and folder is None,
-            ready=getattr(player, "ready", None),
-            check=getattr(player, "check", None),
-            max_cost=getattr(player, "max_cost", None),
-            estimate=getattr(player, "estimate", None),
+            ready=_told(player, name, "ready"),
+            check=_told(player, name, "check"),
+            max_cost=_told(player, name, "max_cost"),
+            estimate=_told(player, name, "estimate"),
             close=getattr(player, "close", None),
             played=player,
         )
@@ -111,3 +112,20 @@ class Player:
     def now(self) -> Player:
         """What it declares by now."""
         return replace(self, config=plain_data(getattr(self.played, "config", {}), f"{self.name}: config"))
+
+
+def _told(player: object, name: str, attribute: str) -> Callable[..., Any] | None:
+    """A method that a player may have, None where it has none. What it raises by a bug becomes a PlayerError."""
+    method = getattr(player, attribute, None)
+    if method is None:
+        return None
+
+    def called(*arguments: Any) -> Any:
+        try:
+            return method(*arguments)
+        except ChatirError:
+            raise
+        except Exception as error:
+            raise PlayerError(f"{name}: its {attribute}() raised {exception_line(error)}") from error
+
+    return called

@@ -10,7 +10,7 @@ from chatir.dialog import Failure, Reply, text_problem
 from chatir.errors import InputError
 from chatir.plain_data import plain_data
 from chatir.run.rows import MOST_TOKENS
-from chatir.simulate.exceptions import exception_line, exception_text
+from chatir.simulate.tracebacks import exception_line, exception_text
 
 
 def checked(reply: Reply) -> Reply:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from chatir.errors import InputError
+from chatir.errors import InputError, PlayerError
 from chatir.plugins import plugins
 from chatir.run.rows import Role
 from chatir.simulate.player import Player
@@ -24,6 +24,12 @@ def check_settings(out: Path, *, rounds: int, seed: int, ask_again: int) -> None
             raise InputError(f"{name} is {number!r}, but must be a whole number")
         if least is not None and number < least:
             raise InputError(f"{name} is {number}, but must be at least {least}")
+
+
+def check_cost_limit(cost_limit: float | None) -> None:
+    """Raise InputError for a cost limit (US dollars) that is no amount above 0."""
+    if cost_limit is not None and not cost_limit > 0:
+        raise InputError(f"cost_limit is {cost_limit}, but must be more than 0 US dollars")
 
 
 def players_of(questioner: object, answerer: object, observer: object | None = None) -> dict[Role, Player]:
@@ -74,6 +80,8 @@ def get_ready(players: dict[Role, Player]) -> None:
             if player.ready:
                 player.ready()
                 players[role] = player.now()
+        except PlayerError:
+            raise
         except InputError as error:
             lacks[str(error)] = error
     if lacks:

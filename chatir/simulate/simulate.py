@@ -20,7 +20,15 @@ from chatir.simulate.budget import check_prices
 from chatir.simulate.loop import Loop
 from chatir.simulate.opening import check_export, existing_run, open_run
 from chatir.simulate.progress import Progress
-from chatir.simulate.setting import check_pair, check_settings, get_ready, image_root, players_of, run_config
+from chatir.simulate.setting import (
+    check_cost_limit,
+    check_pair,
+    check_settings,
+    get_ready,
+    image_root,
+    players_of,
+    run_config,
+)
 from chatir.simulate.soft_refusals import SoftRefusals
 from chatir.simulate.summary import RunSummary, summary_of
 from chatir.simulate.target_checks import ImagesThere, check_all_targets, checked_targets, first_of
@@ -80,8 +88,7 @@ def simulate(
     """
     out = Path(out)
     check_settings(out, rounds=rounds, seed=seed, ask_again=ask_again)
-    if cost_limit is not None and not cost_limit > 0:
-        raise InputError(f"cost_limit is {cost_limit}, but must be more than 0 US dollars")
+    check_cost_limit(cost_limit)
     if soft_refusals not in get_args(SoftRefusals):
         raise InputError(f"soft_refusals is {soft_refusals!r}, but must be 'keep' or 'fail'")
     players = players_of(questioner, answerer, observer)

@@ -92,7 +92,7 @@ def summary_text(summary: RunSummary) -> str:
         dialogs += f", {summary.stopped} of them stopped early"
     lines = [("dialogs", dialogs)]
     if summary.given < summary.targets:
-        lines.append(("targets", f"{summary.given} of the run's {summary.targets} targets"))
+        lines.append(("targets", f"{summary.given} of the run's {summary.targets}; time, tokens and cost are of all"))
     if summary.replayed:
         lines.append(("answers", "replayed, as people gave them"))
     if summary.failed:

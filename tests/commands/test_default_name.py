@@ -122,6 +122,18 @@ def test_a_run_that_an_older_version_named_plainly_goes_on(typed: Typed) -> None
     assert written() == ["Told-mood=odd-shots=1_Yes_rounds=2_seed1", "Told-mood=odd_Yes_rounds=2_seed1", "Told_Yes"]
 
 
+def test_a_run_goes_on_where_it_is_whether_its_seed_is_in_its_name_or_not(typed: Typed) -> None:
+    assert typed(*TOLD)[0] == 0
+    Path("called").unlink()
+    assert typed(*TOLD, "--seed", "0,1")[0] == 0
+    assert written() == ["Told_Yes", "Told_Yes_seed1"]
+    Path("called").unlink()
+    assert typed(*TOLD, "--seed", "1")[0] == 0
+    assert typed(*TOLD, "--seed", "0")[0] == 0
+    assert not Path("called").exists(), "nothing is asked again"
+    assert written() == ["Told_Yes", "Told_Yes_seed1"]
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [
@@ -131,6 +143,8 @@ def test_a_run_that_an_older_version_named_plainly_goes_on(typed: Typed) -> None
         ),
         (("temperature=0.0", "model=gpt-4o-mini-2024-07-18", "prompt=few-shot"), "ChatGPT"),
         (("temperature=1", "model=gpt-4o"), "ChatGPT-model=gpt-4o-temperature=1"),
+        (("temperature=1.0", "model=gpt-4o"), "ChatGPT-model=gpt-4o-temperature=1"),
+        (("base_url=http://127.0.0.1:8000/v1/", "max_tokens=9"), "ChatGPT-base_url=127.0.0.1_8000_v1-max_tokens=9"),
         (("base_url=http://127.0.0.1:8000/v1", "max_tokens=9"), "ChatGPT-base_url=127.0.0.1_8000_v1-max_tokens=9"),
     ],
 )

@@ -72,7 +72,7 @@ def test_a_bare_machine_is_told_every_gap_at_once_and_asks_nobody(bare: Bare, tm
     assert weights.endswith("HF_HUB_OFFLINE is set: unset HF_HUB_OFFLINE, or -a model=scenes:blip2")
     assert "answerer 'blip2' looks at the images: 'chatir fetch images' brings them, or name --images DIR" in images
     assert "VisDial_v1.0_queries_val.json: is not there; 'chatir fetch' brings it" in targets
-    assert last == "chatir: 4 things are missing; 'chatir doctor' tells more"
+    assert last == "chatir: 4 things stand in the way; 'chatir doctor' tells more"
     assert not list((tmp_path / "work").iterdir())
 
 
@@ -106,13 +106,14 @@ def test_what_searching_lacks_is_told_with_the_rest(bare: Bare, tmp_path: Path) 
     assert lines[0] == "chatir: no.ckpt: no such file or directory"
     assert "retriever 'chatir' needs the tokenizer bert-base-uncased, and HF_HUB_OFFLINE is set" in lines[1]
     assert lines[2:] == [
+        "chatir: x.json: no such file or directory",
         "chatir: no.json: no such file or directory",
-        "chatir: 3 things are missing; 'chatir doctor' tells more",
+        "chatir: 4 things stand in the way; 'chatir doctor' tells more",
     ]
     simulated = ("simulate", "--questioner", "human", "--answerer", "blip2", "-a", "backend=lavis")
     code, lines, _ = bare(*simulated, *search, HF_HUB_OFFLINE="1")
     assert [line.split(": ")[1][:20] for line in lines[:2]] == ["LAVIS has no environ", "answerer 'blip2' loo"]
-    assert lines[-1] == "chatir: 6 things are missing; 'chatir doctor' tells more"
+    assert lines[-1] == "chatir: 6 things stand in the way; 'chatir doctor' tells more"
 
 
 def test_names_and_options_that_are_wrong_are_no_gaps(bare: Bare) -> None:

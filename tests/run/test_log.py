@@ -86,6 +86,24 @@ def test_a_log_in_which_no_transaction_is_complete_holds_nothing(killed: Path, l
         assert run.sittings() == before
 
 
+def test_a_marked_log_does_not_fit_a_run_file_of_version_0_1_beyond_its_first_mark(
+    killed: Path, tmp_path: Path, process: Process
+) -> None:
+    (tmp_path / "old").mkdir()
+    old = other_run(tmp_path / "old")
+    with closing(sqlite3.connect(old)) as db, db:
+        db.execute("DELETE FROM run WHERE key = 'log'")
+    copy2(old, killed)
+    with pytest.raises(InputError, match="belongs to another run than"):
+        RunFile.open(killed)
+    writer = process("-c", KILLED_WRITER, str(old))
+    assert told(writer) == "written"
+    writer.kill()
+    writer.wait()
+    with closing(RunFile.open(old)) as run:
+        assert len(run.sittings()) == 2
+
+
 def test_a_log_does_not_fit_an_older_copy_of_its_own_run_file(tmp_path: Path, process: Process) -> None:
     file = other_run(tmp_path)
     older = file.read_bytes()
@@ -233,6 +251,24 @@ def test_what_is_taken_away_from_a_run_that_is_on_is_noticed_and_no_reply_is_los
         again = started(run_file.with_suffix(".json"), 3000, 10, "instant", log)
         assert again.wait(120) == 0
         assert Counter(log.read_text().splitlines()).most_common(1)[0][1] == 1, "nothing was asked twice"
+
+
+@pytest.mark.parametrize("end", ["", "-wal"])
+def test_a_file_that_another_program_writes_over_is_noticed_and_left_as_that_made_it(
+    tmp_path: Path, started: Start, end: str
+) -> None:
+    out, log = tmp_path / "x.json", tmp_path / "log"
+    (tmp_path / "elsewhere").mkdir()
+    other = other_run(tmp_path / "elsewhere")
+    process = started(out, 3000, 10, "slow", log)
+    wait_for(log, "answer")
+    file = tmp_path / f"x.run{end}"
+    content = b"" if end else other.read_bytes()
+    file.write_bytes(content)
+    assert process.wait(30) == 2
+    assert process.stderr
+    assert f"{file.name}: was changed by another program while its run was on" in process.stderr.read()
+    assert end or file.read_bytes() == content
 
 
 def test_a_removed_run_file_is_noticed(tmp_path: Path, started: Start) -> None:

@@ -10,7 +10,7 @@ from players import Answering, Asking, answer, query, question, targets
 
 from chatir import Dialog, Reply
 from chatir.cli import run
-from chatir.errors import InputError
+from chatir.errors import InputError, PlayerError
 from chatir.simulate import simulate
 
 pytestmark = pytest.mark.timeout(60)
@@ -161,6 +161,33 @@ def test_the_traceback_of_an_exception_that_cannot_be_printed_is_shown_and_kept(
     assert any("raise UnprintableError" in line for line in notes)
     ((raw,), _) = query(tmp_path / "x.run", "SELECT raw FROM replies")
     assert "raise UnprintableError" in raw
+
+
+@pytest.mark.parametrize("method", ["ready", "check", "max_cost"])
+def test_a_bug_in_another_method_of_a_player_ends_the_run_in_one_line_and_is_the_cause(
+    tmp_path: Path, method: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("oops")
+
+    player = Asking()
+    setattr(player, method, broken)
+    with pytest.raises(PlayerError, match=rf"^Asking: its {method}\(\) raised KeyError: 'oops'$") as ended:
+        simulate(targets(2), player, Answering(), out=tmp_path / "x.json", rounds=1, cost_limit=5.0)
+    assert isinstance(ended.value.__cause__, KeyError)
+    assert not player.calls.batches
+
+
+def test_an_exception_whose_text_ends_the_program_is_a_failure_like_others(tmp_path: Path) -> None:
+    class NastyError(Exception):
+        def __str__(self) -> str:
+            raise SystemExit(7)
+
+    def script(dialog: Dialog) -> Reply:
+        raise NastyError
+
+    with pytest.raises(InputError, match="the last one NastyError; the tracebacks"):
+        simulate(targets(2), Asking(script), Answering(), out=tmp_path / "x.json", rounds=1)
 
 
 MODULE = """

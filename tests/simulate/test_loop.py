@@ -243,8 +243,8 @@ def test_an_observer_that_fails_fails_its_dialogs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        (lambda dialogs: [], "gave 0 replies for 1 dialogs"),
-        (lambda dialogs: None, "gave NoneType replies for 1 dialogs"),
+        (lambda dialogs: [], "gave 0 replies, but must give a list of 1"),
+        (lambda dialogs: None, "gave a NoneType, but must give a list of 1"),
         (lambda dialogs: ["is it red?"], "gave str, but must give a Reply"),
     ],
 )

@@ -221,7 +221,7 @@ def test_a_lower_limit_plays_what_is_missing_and_exports_just_that_many(
     exported = read_dialogs(tmp_path / "x.json")
     assert [dialog.id for dialog in exported] == [target.id for target in targets(6)]
     assert (some.dialogs, some.rounds, some.given, some.targets, some.failed) == (6, 18, 6, 10, ())
-    assert re.search(r"\n  targets +6 of the run's 10 targets\n", summary_text(some))
+    assert re.search(r"\n  targets +6 of the run's 10; time, tokens and cost are of all\n", summary_text(some))
     notes: list[str] = []
     (read,) = read_runs([tmp_path / "x.json"], notes.append)
     assert notes == [], "the file lacks nothing that it was to hold"
