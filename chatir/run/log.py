@@ -19,6 +19,8 @@ from chatir.sqlite_files import is_locked, log_of, opened_alone
 
 BEGUN = 2
 """Transactions, at most, that are in the log before the file of a run of version 0.1 has its first mark."""
+HEAD = 8192
+"""Bytes at the beginning of a run file that tell it from others: they hold the header, and mark and configuration."""
 LARGEST = 4 * 2**20
 """Bytes of a log that are folded into the run file, as with SQLite's own 1,000 pages."""
 
@@ -38,7 +40,7 @@ class RunLog:
         self.begun = False
         """Whether this process has written to the log."""
         self._made: os.stat_result | None = None
-        self._left = os.fstat(self._opened)
+        self._head = b""
         self.ours = True
         """Whether the file still holds what this process wrote, as far as is known."""
 
@@ -56,7 +58,6 @@ class RunLog:
         self.begun = False  # until the new log begins with its mark
         self._write(mark)
         self._made = self._log.stat() if self._log.exists() else None
-        self._left = self.file.stat()
         self.begun = True
 
     def fold_if_large(self) -> None:
@@ -66,7 +67,10 @@ class RunLog:
 
     def move(self) -> None:
         """Move the log's content into the run file, wherever both are by now. Raises sqlite3.Error."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._head = self._read_head()  # on a full disk, perhaps with half of it
 
     def trouble(self) -> str | None:
         """What has happened to the file or its log while the run was on, None if nothing has."""
@@ -79,12 +83,16 @@ class RunLog:
             return f"{self.file}: was renamed or moved while its run was on; its replies are all in it, where it is now"
         if self._made is not None and not _is(self._log, self._made):
             return f"{self._log}: was removed while its run was on; all replies that came are in {self.file.name}"
-        shorter = self._made is not None and self._log.stat().st_size < self._made.st_size
-        if shorter or (found.st_size, found.st_mtime_ns) != (self._left.st_size, self._left.st_mtime_ns):
+        shorter = self._made is not None and _size(self._log) < self._made.st_size
+        if self.begun and (shorter or self._read_head() != self._head):
             self.ours = False
             changed = self._log if shorter else self.file
             return f"{changed}: was changed by another program while its run was on; the run's replies may be lost"
         return None
+
+    def _read_head(self) -> bytes:
+        """The beginning of the file, which changes only as the log is folded in: more certain than its time."""
+        return b"" if self._opened is None else os.pread(self._opened, HEAD, 0)
 
     def abandon(self) -> None:
         """Leave no log behind that is still in its place, after trouble."""
@@ -164,4 +172,7 @@ def _is(file: Path, found: os.stat_result) -> bool:
 
 
 def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

@@ -386,13 +386,26 @@ def full(*_: object) -> None:
     raise error
 
 
+class FullDisk:
+    """A database whose log is written to its file in part, until the disk is full."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+
+    def execute(self, query: str, *parameters: object) -> sqlite3.Cursor:
+        if "wal_checkpoint" in query:
+            self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            full()
+        return self.db.execute(query, *parameters)
+
+
 def test_a_log_that_cannot_be_folded_in_goes_on_and_stays_its_run_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = other_run(tmp_path)
     with closing(RunFile.open(file)) as run:
         run.start_session({})
-        monkeypatch.setattr(run_log.RunLog, "move", full)
+        monkeypatch.setattr(run._log, "_db", FullDisk(run._db))
         monkeypatch.setattr(run_log, "LARGEST", 1000)
         for number in range(5):
             run.start_session({"number": number})
