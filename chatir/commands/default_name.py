@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -126,10 +127,17 @@ def _items(config: object) -> Iterator[tuple[str, Any]]:
 
 
 def _as_recorded(typed: str, recorded: object) -> str:
-    """A value as the configuration holds it, which may be spelled in several ways; as typed where it is no scalar."""
-    if isinstance(recorded, bool | str) or recorded is None:
-        return typed if recorded is None else str(recorded).lower() if isinstance(recorded, bool) else recorded
-    return f"{recorded:g}" if isinstance(recorded, int | float) else typed
+    """A value as the configuration spells it, where that holds the same value; else as typed."""
+    match recorded:
+        case bool():
+            return str(recorded).lower()
+        case int() | float():
+            with suppress(ValueError):
+                if float(typed) == recorded:
+                    return str(int(recorded)) if recorded == int(recorded) else str(recorded)
+        case str() if recorded.rstrip("/") == typed.strip().rstrip("/"):
+            return recorded
+    return typed
 
 
 def _word(text: str) -> str:

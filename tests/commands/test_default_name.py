@@ -154,6 +154,24 @@ def test_an_endpoint_is_named_by_what_its_server_is_asked(typed: Typed, options:
     assert out.startswith(f"outputs/{name}_Yes.json: ")
 
 
+@pytest.mark.parametrize(
+    ("config", "typed", "name"),
+    [
+        ({"heat": 0.5}, {"heat": ".50"}, "X-heat=0.5"),
+        ({"heat": 0.1234567}, {"heat": "0.1234567"}, "X-heat=0.1234567"),
+        ({"most": 12345678}, {"most": "12345678"}, "X-most=12345678"),
+        ({"own": True}, {"own": "yes"}, "X-own=true"),
+        ({"url": "http://a/v1"}, {"url": "http://a/v1//"}, "X-url=a_v1"),
+        # Another thing of that name in the configuration, as a prompt's.
+        ({"model": {"id": "blip2_opt"}, "prompt": {"name": "short"}}, {"name": "blip2_opt"}, "X-name=blip2_opt"),
+    ],
+)
+def test_a_value_is_spelled_as_the_configuration_has_it_and_whole(
+    config: dict[str, object], typed: dict[str, str], name: str
+) -> None:
+    assert str(Side("X", config, typed)) == name
+
+
 def test_models_that_name_their_player_are_not_named_twice() -> None:
     def side(kind: str, name: str, **options: str) -> str:
         return str(Side.of(Wanted(kind, name, options), build(kind, name, options, Context(Path()))))

@@ -447,6 +447,15 @@ def test_a_commit_that_finds_no_room_is_made_in_the_room_that_was_kept(
     assert sorted(asked) == sorted(dialog.id for dialog in targets(9))
 
 
+def test_replies_that_no_room_is_left_for_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[str] = []
+    monkeypatch.setattr(run_file, "reply_values", full)
+    asking = Asking()
+    with pytest.raises(FullDiskError, match="what was committed before is kept"):
+        simulate(targets(9), asking, Answering(), out=tmp_path / "x.json", rounds=1, note=noted.append)
+    assert noted == [f"{len(asking.calls.batches)} replies that came could not be saved"]
+
+
 def test_a_run_whose_log_was_removed_can_be_opened_again_by_the_same_process(tmp_path: Path) -> None:
     run = RunFile.open(other_run(tmp_path))
     run.start_session({})
