@@ -86,3 +86,16 @@ def query(run_file: Path, sql: str) -> list[tuple[Any, ...]]:
     """Rows of a run file, read as anyone can read them."""
     with closing(sqlite3.connect(run_file)) as db:
         return db.execute(sql).fetchall()
+
+
+def install(site: Path, module: str, code: str, **players: str) -> None:
+    """A distribution in a folder to be put on the path: a module, and by kind a player of it, `name = Class`."""
+    info = site / f"{module}-1.dist-info"
+    info.mkdir(parents=True)
+    (site / f"{module}.py").write_text(code)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
+    lines = []
+    for kind, player in players.items():
+        name, _, made = player.partition(" = ")
+        lines.append(f"[chatir.{kind}]\n{name} = {module}:{made}\n")
+    (info / "entry_points.txt").write_text("".join(lines))

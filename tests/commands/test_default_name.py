@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from players import said
+from players import install, said
 
 from chatir import Dialog
 from chatir.cli import run
@@ -44,13 +44,7 @@ class Yes:
 @pytest.fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
     """Type `simulate` with players whose config tells some of their options."""
-    info = tmp_path / "site" / "told-1.dist-info"
-    info.mkdir(parents=True)
-    (tmp_path / "site" / "told_players.py").write_text(PLAYERS)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: told\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(
-        "[chatir.questioners]\ntold = told_players:Told\n[chatir.answerers]\nyes = told_players:Yes\n"
-    )
+    install(tmp_path / "site", "told_players", PLAYERS, questioners="told = Told", answerers="yes = Yes")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     folder = tmp_path / "work"
     folder.mkdir()

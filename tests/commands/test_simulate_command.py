@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from players import query, said
+from players import install, query, said
 
 from chatir import Dialog
 from chatir.cli import run
@@ -58,13 +58,7 @@ class Yes:
 @pytest.fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
     """Type a command in a folder with four targets and a questioner `paid`, registered as any other."""
-    info = tmp_path / "site" / "paid-1.dist-info"
-    info.mkdir(parents=True)
-    (tmp_path / "site" / "paid_questioner.py").write_text(PLAYERS)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paid\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(
-        "[chatir.questioners]\npaid = paid_questioner:Paid\n[chatir.answerers]\nyes = paid_questioner:Yes\n"
-    )
+    install(tmp_path / "site", "paid_questioner", PLAYERS, questioners="paid = Paid", answerers="yes = Yes")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     folder = tmp_path / "work"
     folder.mkdir()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from players import Answering, Asking, answer, query, question, targets
+from players import Answering, Asking, answer, install, query, question, targets
 
 from chatir import Dialog, Reply
 from chatir.cli import run
@@ -203,11 +203,7 @@ TARGETS = '[{"img": "a.jpg", "dialog": ["a cat", "is it? no", "is it? no"]}]'
 def test_the_command_line_shows_the_traceback_with_controls_escaped_and_exits_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    info = tmp_path / "mine-1.dist-info"
-    info.mkdir()
-    (tmp_path / "mine_of_tests.py").write_text(MODULE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[chatir.questioners]\nmine = mine_of_tests:Mine\n")
+    install(tmp_path, "mine_of_tests", MODULE, questioners="mine = Mine")
     (tmp_path / "t.json").write_text(TARGETS)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
