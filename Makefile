@@ -34,10 +34,9 @@ docs: $(VENV)/docs
 bench: $(VENV)/dev
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
 
-# What needs a GPU to be worth measuring; without one, each script says so.
+# What needs a GPU to be worth measuring, in one table: make bench-gpu ARGS="--only ranks" for a part of it.
 bench-gpu: $(VENV)/dev
-	@for script in $(basename $(notdir $(wildcard benchmarks/gpu/*.py))); do echo "$$script"; \
-	    $(BIN)/python -m benchmarks.gpu.$$script || exit 1; done
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 # LAVIS, for the answerer blip2-lavis, in an environment of its own in the data folder.
 lavis: $(VENV)/installed

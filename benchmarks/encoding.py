@@ -32,9 +32,7 @@ def rounds_of(count: int) -> list[list[str]]:
 
 
 def random_checkpoint(folder: Path, **sizes: int) -> Path:
-    """A checkpoint of BLIP base's sizes, but for those given, with random weights; its tokenizer's vocabulary too."""
-    import shutil
-
+    """A checkpoint of BLIP base's sizes, but for those given, with random weights."""
     import torch
 
     from chatir.retriever.original_blip import Sizes, Towers, _original
@@ -51,7 +49,6 @@ def random_checkpoint(folder: Path, **sizes: int) -> Path:
                 weight.normal_(0, 0.04)
     weights = {_original(name): tensor for name, tensor in towers.state_dict().items()}
     torch.save({"model": weights}, folder / "random_blip.pth")
-    shutil.copyfile(VOCABULARY, folder / "vocab.txt")
     return folder / "random_blip.pth"
 
 
@@ -84,7 +81,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         checkpoint = random_checkpoint(folder, width=64, layers=1, inner=64)
-        retriever: Any = load_retriever("chatir", checkpoint=str(checkpoint), tokenizer=temporary, device="cpu")
+        retriever: Any = load_retriever(
+            "chatir", checkpoint=str(checkpoint), tokenizer=str(VOCABULARY.parent), device="cpu"
+        )
         retriever.encode_dialogs(texts[:2])
         started = time.perf_counter()
         vectors = retriever.encode_dialogs(shuffled)

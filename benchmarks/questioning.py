@@ -33,7 +33,7 @@ def one_at_a_time(questioner: PromptedModel, asked: list[Dialog], max_tokens: in
     model, tokenizer = generator.model, generator.tokenizer
     questions = []
     for dialog in asked:
-        encoded = tokenizer(questioner.request(dialog).messages[0].content, return_tensors="pt")
+        encoded = tokenizer(questioner.request(dialog).messages[0].content, return_tensors="pt").to(model.device)
         with torch.inference_mode():
             output = model.generate(
                 input_ids=encoded["input_ids"],
