@@ -54,9 +54,9 @@ def device() -> str:
 
 
 def free() -> None:
-    """Give back what is not in use any more."""
-    gc.collect()
+    """Give back the cards' memory that is not in use any more."""
     if cards():
+        gc.collect()
         torch.cuda.empty_cache()
 
 
