@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError
 from chatir.models.completion import Completion, nothing_said
+from chatir.models.local_player import LocalPlayer
 from chatir.models.looks import Look, LookingModel
 from chatir.prompts import Message, load_prompt
 from chatir.prompts.cleaning import clean_answer
@@ -59,17 +60,14 @@ class Sighted:
         return self._prompt.messages(seen, chats=self._chats, question=question)
 
 
-class SightedModel(Sighted):
+class SightedModel(LocalPlayer, Sighted):
     """Answers by a model at hand, in batches."""
+
+    model: LookingModel
 
     def __init__(self, options: SightOptions, model: LookingModel) -> None:
         super().__init__(options)
         self.model = model
-
-    @property
-    def batch_size(self) -> int:
-        """Dialogs a call, at most: more than the model's own batches, so that they can be sorted by length."""
-        return self.model.batch_size
 
     @property
     def image_folder(self) -> Path | None:

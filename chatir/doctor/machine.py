@@ -6,28 +6,14 @@ import os
 import platform
 import shutil
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from chatir.doctor.finding import Finding, gigabytes, one_line
+from chatir.models.devices import Gpu, gpus, read_memory
 
-MEMORY = Path("/proc/meminfo")
-LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""What a container may use, where it is less than the machine has."""
 DRIVER = Path("/proc/driver/nvidia")
 REINSTALL = "pip install --upgrade --force-reinstall torch"
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """A GPU that torch can use. memory, free: bytes, None where it does not tell. capability: `9.0`."""
-
-    name: str
-    memory: int
-    free: int | None
-    capability: str
 
 
 @dataclass(frozen=True)
@@ -52,11 +38,13 @@ class Machine:
     nvidia: bool
     torch: Torch
 
-    @property
-    def room(self) -> int | None:
-        """Bytes that a model may fill: what is free on the GPUs together, without one what memory is available."""
-        free = [gpu.memory if gpu.free is None else gpu.free for gpu in self.torch.gpus]
-        return sum(free) if free else self.available
+    def room(self, *, together: bool) -> int | None:
+        """Bytes that a model may fill: what is free on the freest GPU, without one what memory is available.
+
+        together: whether it may be spread over all GPUs.
+        """
+        free = [gpu.room for gpu in self.torch.gpus]
+        return (sum(free) if together else max(free)) if free else self.available
 
 
 def machine() -> Machine:
@@ -73,21 +61,6 @@ def machine() -> Machine:
     )
 
 
-def read_memory() -> tuple[int | None, int | None]:
-    """Bytes of memory in all, and available now."""
-    memory = available = None
-    with suppress(OSError, ValueError, IndexError):
-        rows = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
-        memory, available = (int(rows[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    with suppress(OSError, ValueError):
-        limit = int(LIMIT.read_text())
-        memory, available = (limit if size is None else min(size, limit) for size in (memory, available))
-    if memory is None:
-        with suppress(OSError, ValueError):
-            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return memory, available
-
-
 def _torch() -> Torch:
     """Import torch and ask it for GPUs. Whatever it raises or warns of is kept."""
     with warnings.catch_warnings(record=True) as warned:
@@ -96,24 +69,15 @@ def _torch() -> Torch:
             import torch
         except (Exception, SystemExit) as error:  # a library that is not there is an OSError
             return Torch(None, said=one_line(error))
-        gpus: tuple[Gpu, ...] = ()
+        found: tuple[Gpu, ...] = ()
         said = ""
         try:
-            there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-            gpus = tuple(_gpu(torch.cuda, number) for number in range(there))
+            found = gpus()
         except Exception as error:
             said = one_line(error)
     about = [" ".join(str(each.message).split())[:300] for each in warned if "CUDA" in str(each.message)]
     build = torch.version.cuda or getattr(torch.version, "hip", None)
-    return Torch(str(torch.__version__), build, gpus, "" if gpus else said or (about[0] if about else ""))
-
-
-def _gpu(cuda: Any, number: int) -> Gpu:
-    about = cuda.get_device_properties(number)
-    free = None
-    with suppress(Exception):  # a GPU that is full, or another's alone
-        free = int(cuda.mem_get_info(number)[0])
-    return Gpu(str(about.name), int(about.total_memory), free, f"{about.major}.{about.minor}")
+    return Torch(str(torch.__version__), build, found, "" if found else said or (about[0] if about else ""))
 
 
 def machine_findings(here: Machine) -> list[Finding]:

@@ -19,19 +19,19 @@ from chatir.errors import InputError
 from chatir.models.blip2 import Blip2Options
 from chatir.models.chat.endpoint import OPENAI_KEY, ChatEndpoint
 from chatir.models.chat.options import ChatOptions
+from chatir.models.devices import freest
 from chatir.models.lavis.environment import lavis_python
 from chatir.models.lavis.model import LavisOptions
 from chatir.models.loading import model_in_folder
 from chatir.models.local import LocalOptions
 from chatir.models.model_name import BUILT_IN
+from chatir.models.placement import auto_precision
 from chatir.plugins import Context
 from chatir.retriever.options import ModelOptions
 
 ModelledOptions = LocalOptions | Blip2Options | ModelOptions
 MODELS: tuple[type[BaseModel], ...] = typing.get_args(ModelledOptions)
 """Options of a model that transformers loads from the hub or a folder."""
-ON_GPU = {LocalOptions: "bf16", Blip2Options: "8bit"}
-"""What precision=auto is there; fp32 without a GPU."""
 LARGE = 1e9
 """Parameters above which a CPU takes long for each reply."""
 LAVIS_HOST = {"pretrain_flant5xxl": 50e9, "pretrain_flant5xl": 14e9}
@@ -51,6 +51,9 @@ class Lack:
     blocks: bool = True
     error: str = ""
     model: str = ""
+
+
+LAVIS_MODELS = {f"pretrain_flant5{size}": f"Salesforce/blip2-flan-t5-{size}" for size in ("xl", "xxl")}
 
 
 def takes_any(options: type[BaseModel], flag: str) -> Lack:
@@ -96,6 +99,18 @@ def lavis_lacks(options: LavisOptions, here: Machine | None, flag: str) -> list[
             f"about {gigabytes(needed)} of memory to load its model, of which {gigabytes(here.available)} are available"
         )
         lacks.append(Lack(told, mends))
+    size = SIZES.get(LAVIS_MODELS.get(options.model_type, ""))
+    if here is not None and here.torch.gpus and size is not None and options.device != "cpu":
+        precision = "8bit" if options.precision == "auto" else options.precision
+        taken, room = size.room(precision), max(gpu.room for gpu in here.torch.gpus)
+        if taken > room:
+            told = f"about {gigabytes(taken)} of the GPU's memory ({precision}); {gigabytes(room)} are free"
+            smaller = tuple(
+                f"{flag} model_type={each}"
+                for each, model in LAVIS_MODELS.items()
+                if each != options.model_type and SIZES[model].room("8bit") <= room
+            )
+            lacks.append(Lack(told, (*smaller, "--answerer blip2 -a model=scenes:blip2")))
     return lacks
 
 
@@ -110,11 +125,7 @@ def model_lacks(
     built_in = _built_in(type(options), factory, flag)
     sister = tuple(_sister(options, model, here, flag)) if here else ()
     size = SIZES.get(model)
-    precision = precision_here(options, here) if here else ""
-    room = size.room(precision) if size and here else None
-    if here is not None and room is not None and here.room is not None and room > here.room:
-        whose = "of the GPU's memory" if here.torch.gpus else "of memory, without a GPU"
-        told = f"about {gigabytes(room)} {whose} ({model} in {precision}); {gigabytes(here.room)} are free"
+    if here is not None and (told := _too_large(options, model, here)) is not None:
         lower = tuple(_lower_precision(options, model, here, flag))
         return [Lack(told, (*lower, *sister, *built_in) or (flag + " model=NAME",))]
     slow = size is not None and size.parameters > LARGE and here is not None and not here.torch.gpus
@@ -129,18 +140,41 @@ def model_lacks(
     return [Lack("slow without a GPU", (*sister, *built_in), blocks=False)] if slow else []
 
 
-def precision_here(options: ModelledOptions, here: Machine) -> str:
-    """What the option `precision` means here."""
+def precision_here(options: ModelledOptions, model: str, here: Machine) -> str:
+    """What the option `precision` means here for a model."""
     if options.precision != "auto":
         return options.precision
-    on_gpu = next((word for kind, word in ON_GPU.items() if isinstance(options, kind)), "fp32")
-    return on_gpu if here.torch.gpus else "fp32"
+    cards = here.torch.gpus
+    return auto_precision(SIZES.get(model), cards) if cards else "fp32"
+
+
+def _needed(model: str, precision: str, here: Machine) -> float | None:
+    """Bytes that a model takes here in a precision, None where its size is not known."""
+    cards = here.torch.gpus
+    around = cards[freest(cards)].half if cards else "fp32"
+    size = SIZES.get(model)
+    return None if size is None else size.room(precision, around)
+
+
+def _too_large(options: ModelledOptions, model: str, here: Machine) -> str | None:
+    """How much more memory a model needs than is free here, None if it fits, or nobody knows."""
+    precision = precision_here(options, model, here)
+    room, needed = here.room(together=_splits(options)), _needed(model, precision, here)
+    if room is None or needed is None or needed <= room:
+        return None
+    whose = "of the GPU's memory" if here.torch.gpus else "of memory, without a GPU"
+    return f"about {gigabytes(needed)} {whose} ({model} in {precision}); {gigabytes(room)} are free"
+
+
+def _splits(options: ModelledOptions) -> bool:
+    """Whether a model that one GPU does not hold is spread over several: a retriever's never is."""
+    return isinstance(options, LocalOptions | Blip2Options)
 
 
 def _lower_precision(options: ModelledOptions, model: str, here: Machine, flag: str) -> Iterator[str]:
     """The option with which a model fits here that does not by default: the finest precision that does."""
     if isinstance(options, LocalOptions | Blip2Options):
-        fitting = (precision for precision in ("bf16", "8bit", "4bit") if _fits(model, precision, here))
+        fitting = (each for each in ("bf16", "8bit", "4bit") if _fits(options, model, each, here))
         yield from (f"{flag} precision={precision}" for precision in islice(fitting, 1))
 
 
@@ -149,18 +183,17 @@ def _sister(options: ModelledOptions, model: str, here: Machine, flag: str) -> I
     family = model.rpartition("-")[0]
     sisters = [name for name in SIZES if name.rpartition("-")[0] == family]
     for name in sorted(sisters, key=lambda name: -SIZES[name].parameters):
-        usual = precision_here(options, here)
+        usual = precision_here(options, name, here)
         smaller = model in SIZES and SIZES[name].parameters < SIZES[model].parameters
-        precision = next((each for each in (usual, "8bit") if smaller and _fits(name, each, here)), None)
+        precision = next((each for each in (usual, "8bit") if smaller and _fits(options, name, each, here)), None)
         if precision is not None:
             yield f"{flag} model={name}" + ("" if precision == usual else f" {flag} precision={precision}")
             return
 
 
-def _fits(model: str, precision: str, here: Machine) -> bool:
-    size = SIZES.get(model)
-    room = size.room(precision) if size else None
-    return room is not None and here.room is not None and room <= here.room
+def _fits(options: ModelledOptions, model: str, precision: str, here: Machine) -> bool:
+    needed, room = _needed(model, precision, here), here.room(together=_splits(options))
+    return needed is not None and room is not None and needed <= room
 
 
 def _built_in(options: type[BaseModel], factory: Callable[..., Any] | None, flag: str) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from urllib.request import getproxies
 
 from chatir.doctor.data import unusable
 from chatir.doctor.finding import Finding, gigabytes
+from chatir.models.model_size import ModelSize
 
 Cached = Literal["whole", "partly", "absent"]
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -26,45 +26,23 @@ SECONDS = 1.5
 NOT_LOADED = ("*.h5", "*.msgpack")
 """The same weights for other libraries, which some models have beside those for torch."""
 TOKENIZERS = ("tokenizer.json", "vocab.txt")
-ROOM = 1.4
-"""Times the weights that a model takes: beams, batches and 8-bit's own buffers come on top."""
 
-
-@dataclass(frozen=True)
-class Size:
-    """A model's parameters, and the bytes of its weights in 8-bit and 4-bit, where known."""
-
-    parameters: float
-    eight_bit: float | None = None
-    four_bit: float | None = None
-
-    def weights(self, precision: str) -> float | None:
-        """Bytes of the weights in a precision, None if nobody knows."""
-        known = {"fp32": 4 * self.parameters, "bf16": 2 * self.parameters, "fp16": 2 * self.parameters}
-        return {**known, "8bit": self.eight_bit, "4bit": self.four_bit}.get(precision)
-
-    def room(self, precision: str) -> float | None:
-        """Bytes to count on in a precision, None if nobody knows."""
-        weights = self.weights(precision)
-        return None if weights is None else ROOM * weights
-
-
-FLAN_XL = Size(2.85e9, 3.0e9)
-FLAN_XXL = Size(11.1e9, 12.0e9)
+FLAN_XL = ModelSize(2_214_592_512, 635_164_672, 503_316_480)
+FLAN_XXL = ModelSize(8_858_370_048, 2_276_962_304, 2_013_265_920)
 SIZES = {
-    "Salesforce/blip2-opt-2.7b": Size(3.7e9, 4.0e9, 2.4e9),
-    "Salesforce/blip2-flan-t5-xl": Size(3.9e9, 4.6e9, 3.1e9),
-    "Salesforce/blip2-opt-6.7b": Size(7.8e9, 8.1e9, 4.8e9),
-    "Salesforce/blip2-flan-t5-xxl": Size(12.1e9, 14.4e9, 10.0e9),
+    "Salesforce/blip2-opt-2.7b": ModelSize(3_502_571_520, 242_190_336, 105_162_240),
+    "Salesforce/blip2-flan-t5-xl": ModelSize(3_200_188_416, 676_460_032, 608_478_720),
+    "Salesforce/blip2-opt-6.7b": ModelSize(7_429_619_712, 323_249_664, 105_162_240),
+    "Salesforce/blip2-flan-t5-xxl": ModelSize(9_845_538_816, 2_252_461_568, 2_118_428_160),
     "google/flan-t5-xl": FLAN_XL,
     "google/flan-t5-xxl": FLAN_XXL,
     "declare-lab/flan-alpaca-xl": FLAN_XL,
     "declare-lab/flan-alpaca-xxl": FLAN_XXL,
-    "openai/clip-vit-base-patch16": Size(0.150e9),
-    "google/siglip-base-patch16-224": Size(0.203e9),
-    "Salesforce/blip-itm-base-coco": Size(0.224e9),
+    "openai/clip-vit-base-patch16": ModelSize(0, 149_620_737),
+    "google/siglip-base-patch16-224": ModelSize(0, 203_155_970),
+    "Salesforce/blip-itm-base-coco": ModelSize(0, 223_744_258),
 }
-"""Parameters, counted in transformers' architectures, times bytes: docs/reference/answerers.md and questioners.md."""
+"""Counted in transformers' architectures: docs/reference/answerers.md and questioners.md."""
 
 
 def cached(model: str, files: Iterable[str] = WEIGHTS, revision: str | None = None) -> Cached:

@@ -12,21 +12,25 @@ from chatir.errors import InputError
 from chatir.models.batches import AHEAD
 from chatir.models.completion import Completion
 from chatir.models.loading import (
-    Precision,
-    chosen_precision,
     load_image_processor,
     load_model,
     load_tokenizer,
     model_config,
     model_identity,
+    size_of,
 )
 from chatir.models.looks import Look, LookingModel
 from chatir.models.model_name import ModelName
+from chatir.models.model_size import Precision
+from chatir.models.placement import chosen_precision
 from chatir.plugins import Context
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+
+ARCHITECTURE = "Blip2ForConditionalGeneration"
 
 
 class AnswerDecoding(BaseModel):
@@ -53,8 +57,10 @@ class Blip2Options(AnswerDecoding):
     """A model and how it is run.
 
     model: a hub id, a folder, or the built-in `scenes:blip2`. revision: of the hub (None: the newest). precision:
-    `auto` is 8bit on a GPU and fp32 without one. device_map: `auto`, another word of accelerate's, or a device.
-    batch_size: questions at once. kept_images: images that stay encoded; more than are in play are of no use.
+    `auto` is fp32 without a GPU; with one, bf16 (fp16 where the GPU has no bf16) if it has room for that, else 8bit.
+    device_map: `auto` is the freest GPU, and several only for a model that one does not hold; another word of
+    accelerate's, or a device. batch_size: questions at once. kept_images: images that stay encoded; more than are in
+    play are of no use.
     """
 
     model: ModelName = "Salesforce/blip2-flan-t5-xxl"
@@ -83,7 +89,9 @@ class Blip2Model(LookingModel):
             raise InputError(f"model {options.model}: is a {self._config.model_type}, and no BLIP-2")
         self._processor = load_image_processor(options.model, self._revision)
         self._tokenizer = load_tokenizer(options.model, self._revision)
-        self._precision: Precision = chosen_precision(options.precision, on_gpu="8bit")
+        self._precision: Precision = chosen_precision(
+            options.precision, options.device_map, lambda: size_of(options.model, self._revision, ARCHITECTURE)
+        )
         self._about = {**about, "precision": self._precision}
         self._tokens = lru_cache(maxsize=2 * AHEAD * options.batch_size)(self._tokenized)  # looked at thrice
         super().__init__(context, batch_size=options.batch_size, kept_images=options.kept_images)
@@ -99,8 +107,11 @@ class Blip2Model(LookingModel):
 
         self._progress(f"loading {self._about['id']} ({self._precision})")
         options = self._options
-        architecture = "Blip2ForConditionalGeneration"
-        model = load_model(options.model, self._revision, self._precision, options.device_map, architecture).model
+        loaded = load_model(
+            options.model, self._revision, self._precision, options.device_map, ARCHITECTURE, self._progress
+        )
+        self._placed = {"devices": loaded.devices}
+        model = loaded.model
         speaker = model.language_model
         if (hook := getattr(speaker, "_hf_hook", None)) is not None:  # as Blip2's own `generate` does
             hook.io_same_device = True

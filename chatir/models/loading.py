@@ -7,15 +7,17 @@ import logging as python_logging
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from unittest.mock import patch
 
 from chatir.errors import InputError
+from chatir.models.model_size import ModelSize, Precision, model_size
+from chatir.models.placement import QUANTIZED, around, claim, devices, off_gpu, place
 
-Precision = Literal["auto", "fp32", "bf16", "fp16", "8bit", "4bit"]
 ONE_AT_A_TIME = threading.Lock()
 """Held while transformers loads a model and its own modules: it patches torch meanwhile. Of two that are loaded at
 once, a questioner's and an answerer's, each in its player's thread, either may lack its tied weights, or its class."""
@@ -24,10 +26,11 @@ _NOTES = frozenset({"readme", "license", "notice", "changelog"})
 
 @dataclass(frozen=True)
 class Loaded:
-    """A transformers model, ready to generate, and its tokenizer."""
+    """A transformers model, ready to generate, its tokenizer, and the device that it is on, or that of each part."""
 
     model: Any
     tokenizer: Any
+    devices: str | dict[str, str] = "cpu"
 
 
 def model_identity(model: str, revision: str | None) -> dict[str, str]:
@@ -69,15 +72,6 @@ def folder_sha256(folder: Path) -> str:
     return total.hexdigest()
 
 
-def chosen_precision(precision: Precision, on_gpu: Precision = "bf16") -> Precision:
-    """What `auto` means here: `on_gpu` on a GPU, fp32 without one."""
-    import torch
-
-    if precision != "auto":
-        return precision
-    return on_gpu if torch.cuda.is_available() else "fp32"
-
-
 def load_tokenizer(model: str, revision: str | None) -> Any:
     """Load a model's tokenizer. Raises InputError if there is none."""
     from transformers import AutoTokenizer
@@ -105,49 +99,71 @@ def load_image_processor(model: str, revision: str | None) -> Any:
 
 
 def load_model(
-    model: str, revision: str | None, precision: Precision, device_map: str, architecture: str | None = None
+    model: str,
+    revision: str | None,
+    precision: Precision,
+    device_map: str,
+    architecture: str | None = None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> Loaded:
-    """Load an encoder-decoder or a causal model, no code of its author's run. Raises InputError if it cannot be.
+    """Load an encoder-decoder or a causal model, no code of its author's run.
 
-    architecture: a class of transformers, for what is neither.
+    precision: not `auto`. device_map: as `place` reads it. architecture: a class of transformers, for what is neither.
+    note: called with a line about a part that has no room on a GPU. Raises InputError for a model that cannot be
+    loaded, or for which there is not enough memory.
     """
     with ONE_AT_A_TIME:
-        return _load_model(model, revision, precision, device_map, architecture)
+        loaded = _load_model(model, revision, precision, device_map, architecture)
+        claim(loaded.model)
+    if (told := off_gpu(loaded.devices)) is not None:
+        note(f"{model}: {told}")
+    return loaded
+
+
+def size_of(model: str, revision: str | None, architecture: str | None = None) -> ModelSize | None:
+    """How large a model is, None where that cannot be told. Raises InputError if there is no such model."""
+    config = model_config(model, revision)
+    with ONE_AT_A_TIME:
+        return model_size(_kind(config, architecture), config)
+
+
+def _kind(config: Any, architecture: str | None) -> Any:
+    """The class of transformers that loads a model."""
+    import transformers
+
+    if architecture is not None:
+        return getattr(transformers, architecture)
+    return transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
 
 
 def _load_model(
     model: str, revision: str | None, precision: Precision, device_map: str, architecture: str | None
 ) -> Loaded:
     import torch
-    import transformers
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig
     from transformers.utils import logging
 
     warnings.filterwarnings("ignore", message="Detected pickle protocol")  # of pickles that torch did not write
     if Path(model).is_dir() or not sys.stderr.isatty():  # what comes from the hub may take hours: that is shown
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    precision = chosen_precision(precision)
+    config = model_config(model, revision)
+    kind = _kind(config, architecture)
+    placed = place(model, lambda: model_size(kind, config), precision, device_map)
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    around = torch.bfloat16 if torch.cuda.is_available() else torch.float32  # of what is not quantized
-    options: dict[str, Any] = {"dtype": dtypes.get(precision, around), "revision": revision}
+    inner = dtypes[around(device_map)]  # of what is not quantized
+    options: dict[str, Any] = {"dtype": dtypes.get(precision, inner), "revision": revision}
     options |= {"trust_remote_code": False, "output_loading_info": True}  # None would ask whether to run the code
-    if precision in ("8bit", "4bit"):  # both libraries tell about each layer
+    if precision in QUANTIZED:  # both libraries tell about each layer
         warnings.filterwarnings("ignore", message="MatMul8bitLt")
         python_logging.getLogger("bitsandbytes").setLevel(python_logging.ERROR)
     if precision == "8bit":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
     elif precision == "4bit":
         options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=around
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=inner
         )
-    if device_map != "auto" or torch.cuda.is_available():
-        options["device_map"] = device_map
-    elif "quantization_config" in options:
-        options["device_map"] = {"": "cpu"}
-    if architecture is not None:
-        kind: Any = getattr(transformers, architecture)
-    else:
-        kind = AutoModelForSeq2SeqLM if model_config(model, revision).is_encoder_decoder else AutoModelForCausalLM
+    if placed is not None:
+        options["device_map"] = placed
     try:
         loaded, told = kind.from_pretrained(model, **options)
     except Exception as error:
@@ -157,7 +173,7 @@ def _load_model(
     if lacking := sorted(told["missing_keys"]):  # transformers would make them up, and warn
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise InputError(f"model {model}: cannot be loaded: it lacks the weights {lacking[0]}{more}")
-    return Loaded(loaded.eval(), load_tokenizer(model, revision))
+    return Loaded(loaded.eval(), load_tokenizer(model, revision), devices(loaded))
 
 
 def _unfit_for_4bit(model: Any) -> str | None:

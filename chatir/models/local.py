@@ -14,8 +14,10 @@ from chatir.errors import InputError
 from chatir.models.batches import AHEAD, Batches
 from chatir.models.completion import Completion, Request
 from chatir.models.generation import Decode, Decoding, Ending, Generated, Generator
-from chatir.models.loading import Loaded, Precision, chosen_precision, load_model, load_tokenizer, model_identity
+from chatir.models.loading import Loaded, load_model, load_tokenizer, model_identity, size_of
 from chatir.models.model_name import ModelName
+from chatir.models.model_size import Precision
+from chatir.models.placement import chosen_precision
 from chatir.models.remembered import Remembered
 from chatir.plugins import Context
 from chatir.prompts import Message
@@ -29,7 +31,9 @@ class LocalOptions(BaseModel):
     """A model and how it decodes.
 
     model: a hub id, a folder, or the built-in `scenes:t5`. revision: of the hub (None: the newest). precision:
-    `auto` is bf16 on a GPU and fp32 without one. device_map: `auto`, another word of accelerate's, or a device.
+    `auto` is fp32 without a GPU; with one, bf16 (fp16 where the GPU has no bf16) if it has room for that, else 8bit.
+    device_map: `auto` is the freest GPU, and several only for a model that one does not hold; another word of
+    accelerate's, or a device.
     decode: `greedy`, `sample` (at `temperature`, within `top_p`) or `first-unasked` (of `beams`, the first that the
     dialog has not asked). max_tokens: new ones per text. chat: whether to use the model's chat template; `auto`: if
     it has one. batch_size: texts at once.
@@ -79,6 +83,7 @@ class LocalModel:
         self._decoding = decoding
         self._max_tokens = max_tokens
         self._alike: list[Sequence[Message]] = []
+        self._placed: dict[str, Any] = {}
         self._batches = Batches(batch_size, identity["id"], context.progress)
         self._remembered = Remembered(context)
         self.batch_size = AHEAD * batch_size
@@ -87,14 +92,14 @@ class LocalModel:
     def of(cls, options: LocalOptions, context: Context) -> LocalModel:
         """The model of some options. Raises InputError if there is no such model."""
         identity = model_identity(options.model, options.revision)
-        precision = chosen_precision(options.precision)
         revision = identity.get("revision")
+        precision = chosen_precision(options.precision, options.device_map, lambda: size_of(options.model, revision))
         chats = options.chat != "off" and bool(load_tokenizer(options.model, revision).chat_template)
         if options.chat == "on" and not chats:
             raise InputError(f"model {options.model}: has no chat template: use chat=off")
 
         def load() -> Loaded:
-            return load_model(options.model, revision, precision, options.device_map)
+            return load_model(options.model, revision, precision, options.device_map, note=context.progress)
 
         return cls(
             load,
@@ -115,10 +120,17 @@ class LocalModel:
         """Read what these requests have in common at their beginning once, and not again with each like them."""
         self._alike = [request.messages for request in requests]
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """For the record: where the model is, once it is loaded."""
+        return dict(self._placed)
+
     @cached_property
     def _generator(self) -> Generator:
         self._progress(f"loading {self._about['id']} ({self._about['precision']})")
-        generator = Generator(self._load(), self._decoding)
+        loaded = self._load()
+        self._placed = {"devices": loaded.devices}
+        generator = Generator(loaded, self._decoding)
         if self._alike:
             texts = [self._text(messages, generator.tokenizer) for messages in self._alike]
             generator.share_head(texts, special=not self.chats)

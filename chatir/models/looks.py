@@ -58,6 +58,7 @@ class LookingModel(ABC):
         self._images = ImageFolder(context.images)
         self._remembered = Remembered(context)
         self._progress = context.progress
+        self._placed: dict[str, Any] = {}
         self._batches = Batches(batch_size, self.identity["model"]["id"], context.progress)
         self.batch_size = AHEAD * batch_size
         # A batch needs all of its images at once.
@@ -67,6 +68,11 @@ class LookingModel(ABC):
     @abstractmethod
     def identity(self) -> dict[str, Any]:
         """What fixes a completion but the look: the `model`, a mapping with its `id`, and how it decodes."""
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """For the record: where the model is, once it is loaded."""
+        return dict(self._placed)
 
     @abstractmethod
     def _length(self, text: str) -> int:

@@ -14,6 +14,7 @@ from chatir.models.chat.player import EndpointPlayer
 from chatir.models.completion import Completion, Request, nothing_said
 from chatir.models.estimates import QUESTION_TOKENS, Estimate, rounds_to_come, tokens_of
 from chatir.models.local import LocalModel
+from chatir.models.local_player import LocalPlayer
 from chatir.prompts import load_prompt
 from chatir.prompts.cleaning import MARK, clean_question
 from chatir.prompts.cleaning.thoughts import without_thoughts
@@ -68,7 +69,7 @@ class PromptedEndpoint(EndpointPlayer, Prompted):
         return self.model.max_cost(self.request(dialog))
 
 
-class PromptedModel(Prompted):
+class PromptedModel(LocalPlayer, Prompted):
     """Asks through a model at hand, in batches."""
 
     model: LocalModel
@@ -76,11 +77,6 @@ class PromptedModel(Prompted):
     def __init__(self, options: PromptOptions) -> None:
         super().__init__(options)
         self.model.share_head([self.request(Dialog("", caption)) for caption in ("a cat", "two dogs")])
-
-    @property
-    def batch_size(self) -> int:
-        """Dialogs a call."""
-        return self.model.batch_size
 
     def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:
         """Ask the next question of each dialog."""

@@ -19,6 +19,7 @@ from chatir.models.chat.player import EndpointPlayer
 from chatir.models.completion import Completion, Request, nothing_said, total
 from chatir.models.estimates import QUESTION_TOKENS, Estimate, tokens_of
 from chatir.models.local import LocalModel
+from chatir.models.local_player import LocalPlayer
 from chatir.plugins import Context, build
 from chatir.prompts import load_prompt
 from chatir.prompts.question_list import question_list
@@ -175,13 +176,14 @@ class UnansweredEndpoint(EndpointPlayer, Unanswered):
         return None if most is None else REQUESTS * most
 
 
-class UnansweredModel(Unanswered):
+class UnansweredModel(LocalPlayer, Unanswered):
     """Lists by a model at hand, in batches."""
+
+    model: LocalModel
 
     def __init__(self, model: LocalModel, options: ListOptions, name: str) -> None:
         super().__init__(options, name)
-        self.model: LocalModel = model
-        self.batch_size = model.batch_size
+        self.model = model
         model.share_head([self._request(Dialog("", caption), []) for caption in ("a cat", "two dogs")])
 
     def ask(self, dialogs: Sequence[Dialog]) -> list[Reply]:

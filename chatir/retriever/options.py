@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,8 +19,8 @@ class EncoderOptions(BaseModel):
 
     separator: what stands between the caption and the rounds; the paper has " [SEP] ", its released evaluation ", ".
     max_tokens: texts are cut to so many (None: to as many as the model reads). precision: of the weights; vectors are
-    float32. device: `cpu`, `cuda`, `cuda:1`, ...; `auto` is a GPU where there is one. batch_tokens: of texts encoded
-    at once, padding included (None: 16,384 on a GPU, 1,024 without one). batch_size: images encoded at once.
+    float32. device: `cpu`, `cuda`, `cuda:1`, ...; `auto` is the freest GPU where there is one. batch_tokens: of texts
+    encoded at once, padding included (None: 16,384 on a GPU, 1,024 without one). batch_size: images encoded at once.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,22 +42,6 @@ class ModelOptions(EncoderOptions):
     revision: str | None = None
 
 
-def chosen_device(device: str) -> str:
-    """What `auto` means here. Raises InputError for a device that is not there."""
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda" if there else "cpu"
-    if device == "cpu":
-        return device
-    if (asked := re.fullmatch(r"cuda(?::(\d{1,3}))?", device)) is None:
-        raise InputError(f"device={device}: must be auto, cpu, cuda or cuda:NUMBER")
-    if int(asked[1] or 0) >= there:
-        raise InputError(f"device={device}: there is no such device, of CUDA's there are {there}: use device=cpu")
-    return device
-
-
 def keep_fp32() -> None:
     """Let convolutions on a GPU be what fp32 says; torch would round what they multiply to TF32."""
     import torch
@@ -67,8 +50,8 @@ def keep_fp32() -> None:
 
 
 def chosen_batch_tokens(batch_tokens: int | None, device: str) -> int:
-    """Tokens of texts encoded at once on a device."""
-    return batch_tokens or BATCH_TOKENS[device.partition(":")[0]]
+    """Tokens of texts encoded at once on a type of device, `cpu` or `cuda`."""
+    return batch_tokens or BATCH_TOKENS[device]
 
 
 def chosen_limit(max_tokens: int | None, limit: int, most: int | None = None) -> int:

@@ -13,11 +13,12 @@ from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.files import os_error
 from chatir.models.batches import free_memory
+from chatir.models.devices import checked_device, chosen_device
 from chatir.models.images import MAX_BYTES, ImageError, decoded
 from chatir.plain_data import plain_data
 from chatir.plugins import Context
 from chatir.retriever.dialog_text import Row, TextReader, dialog_text
-from chatir.retriever.options import EncoderOptions, chosen_batch_tokens, chosen_device, keep_fp32
+from chatir.retriever.options import EncoderOptions, chosen_batch_tokens, keep_fp32
 from chatir.retriever.token_batches import BudgetedBatches
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class TwoTower(ABC):
     ) -> None:
         """model: what it is, with its `id`; tokenizer: the same of its tokenizer, where that is no part of it."""
         self.batch_size = options.batch_size
-        self.device = chosen_device(options.device)
-        if self.device != "cpu" and options.precision == "fp32":
+        self._device = options.device
+        kind = checked_device(options.device)
+        if kind != "cpu" and options.precision == "fp32":
             keep_fp32()
         images = {"model": model, "precision": options.precision, "preprocessing": preprocessing}
         texts = {"separator": options.separator, "max_tokens": reader.limit}
@@ -62,9 +64,14 @@ class TwoTower(ABC):
         self._separator = options.separator
         self._reader = reader
         self._progress = context.progress
-        batch_tokens = chosen_batch_tokens(options.batch_tokens, self.device)
+        batch_tokens = chosen_batch_tokens(options.batch_tokens, kind)
         self._text_batches = BudgetedBatches(batch_tokens, "tokens", self._id, context.progress)
         self._image_batches = BudgetedBatches(options.batch_size, "images", self._id, context.progress)
+
+    @cached_property
+    def device(self) -> str:
+        """Where it encodes, and ranking is to happen: chosen when it is first asked, after players may have loaded."""
+        return chosen_device(self._device)
 
     @abstractmethod
     def prepare(self, image: Image) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from chatir.doctor import machine as machines
 from chatir.doctor.finding import Finding
-from chatir.doctor.machine import REINSTALL, Gpu, Machine, Torch, machine, machine_findings, read_memory
+from chatir.doctor.machine import REINSTALL, Machine, Torch, machine, machine_findings
+from chatir.models import devices
+from chatir.models.devices import Gpu, read_memory
 
 CARD = Gpu("a card", 24 * 10**9, 23 * 10**9, "8.9")
 
@@ -32,16 +34,18 @@ def test_this_machine_is_told_in_lines_without_a_gap() -> None:
 
 
 def test_each_gpu_is_told_with_its_memory_and_capability() -> None:
-    here = with_torch(Torch("2.8.0", "12.8", (CARD, CARD)), nvidia=True)
+    other = replace(CARD, free=5 * 10**9)
+    here = with_torch(Torch("2.8.0", "12.8", (CARD, other)), nvidia=True)
     first, second, torch = about_gpus(here)
     assert (first.what, second.what) == ("GPU 0", "GPU 1")
     assert first.detail == "a card: 24 GB, 23 GB free; compute capability 8.9"
     assert "CUDA 12.8" in torch.detail
-    assert here.room == 46 * 10**9
+    assert here.room(together=True) == 28 * 10**9
+    assert here.room(together=False) == 23 * 10**9
 
 
 def test_room_without_a_gpu_is_the_memory_that_is_available() -> None:
-    assert with_torch(Torch("2.8.0"), nvidia=False).room == 20 * 10**9
+    assert with_torch(Torch("2.8.0"), nvidia=False).room(together=True) == 20 * 10**9
 
 
 def test_no_gpu_is_no_gap() -> None:
@@ -77,8 +81,8 @@ def test_a_torch_that_cannot_be_imported_is_broken() -> None:
 
 def test_memory_is_a_container_s_where_that_is_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:  8000 kB\nMemFree:  1000 kB\nMemAvailable:  4000 kB\n")
-    monkeypatch.setattr(machines, "MEMORY", tmp_path / "meminfo")
-    monkeypatch.setattr(machines, "LIMIT", tmp_path / "limit")
+    monkeypatch.setattr(devices, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(devices, "LIMIT", tmp_path / "limit")
     assert read_memory() == (8_192_000, 4_096_000)
     (tmp_path / "limit").write_text("5000000\n")
     assert read_memory() == (5_000_000, 4_096_000)

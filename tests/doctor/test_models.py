@@ -6,8 +6,9 @@ import pytest
 
 from chatir.answerers.blip2 import Options as Blip2
 from chatir.answerers.blip2_lavis import Options as Lavis
-from chatir.doctor.machine import Gpu, Machine, Torch
+from chatir.doctor.machine import Machine, Torch
 from chatir.doctor.models import Lack, chat_lacks, lavis_lacks, model_lacks, takes_any
+from chatir.models.devices import Gpu
 from chatir.questioners.chatgpt import Options as ChatGPT
 from chatir.questioners.flan import FlanT5XXLOptions
 from chatir.questioners.hf import Options as AnyModel
@@ -21,9 +22,9 @@ def laptop(gigabytes: float) -> Machine:
     return Machine("3.11", "Linux", 8, int(gigabytes * 1e9), int(gigabytes * 1e9), False, Torch("2.8.0+cpu"))
 
 
-def with_gpu(gigabytes: float) -> Machine:
-    card = Gpu("a card", int(gigabytes * 1e9), int(gigabytes * 1e9), "8.9")
-    return Machine("3.11", "Linux", 8, int(64e9), int(60e9), True, Torch("2.8.0", "12.8", (card,)))
+def with_gpu(*gigabytes: float) -> Machine:
+    cards = tuple(Gpu("a card", int(size * 1e9), int(size * 1e9), "8.9") for size in gigabytes)
+    return Machine("3.11", "Linux", 8, int(64e9), int(60e9), True, Torch("2.8.0", "12.8", cards))
 
 
 @pytest.fixture
@@ -64,8 +65,26 @@ def test_without_a_gpu_blip2_names_what_runs_instead() -> None:
 @pytest.mark.usefixtures("cached")
 def test_flan_xxl_names_the_finest_precision_that_fits() -> None:
     assert model_lacks(FlanT5XXLOptions(), None, with_gpu(80), "-q") == []
-    (lack,) = model_lacks(FlanT5XXLOptions(), None, with_gpu(24), "-q")
+    assert model_lacks(FlanT5XXLOptions(), None, with_gpu(24), "-q") == [], "in 8-bit"
+    (lack,) = model_lacks(FlanT5XXLOptions(precision="bf16"), None, with_gpu(24), "-q")
     assert lack.mends == ("-q precision=8bit", "-q model=google/flan-t5-xl")
+
+
+@pytest.mark.usefixtures("cached")
+def test_a_retriever_has_the_freest_gpu_alone_and_a_player_all_of_them() -> None:
+    here = with_gpu(0.6, 0.6)
+    (lack,) = model_lacks(Clip(precision="fp32"), CLIP, here, "-r")
+    assert "about 0.8 GB of the GPU's memory" in lack.told
+    assert model_lacks(Blip2(model="Salesforce/blip2-flan-t5-xl"), None, with_gpu(6, 6), "-a") == []
+
+
+def test_lavis_has_the_freest_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatir.doctor.models.lavis_python", lambda python: python)
+    assert lavis_lacks(Lavis(), with_gpu(24), "-a") == []
+    (lack,) = lavis_lacks(Lavis(), with_gpu(16, 16), "-a")
+    assert lack.told == "about 20 GB of the GPU's memory (8bit); 16 GB are free"
+    assert lack.mends[0] == "-a model_type=pretrain_flant5xl"
+    assert lavis_lacks(Lavis(device="cpu"), with_gpu(16), "-a") == []
 
 
 def test_weights_that_are_not_there_are_told_with_their_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,11 +78,9 @@ def test_sizes_are_those_of_the_documented_tables() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "answerers.md").read_text()
     for model, size in SIZES.items():
         if "blip2" in model:
-            assert size.eight_bit is not None
-            assert size.four_bit is not None
             billions = f"{size.parameters / 1e9:.1f} billion"
             row = next(line for line in page.splitlines() if line.startswith(f"| `{model}`"))
             cells = [cell.strip() for cell in row.split("|")]
             assert cells[2] == billions
-            assert cells[4:6] == [f"{size.eight_bit / 1e9:.1f} GB", f"{size.four_bit / 1e9:.1f} GB"]
+            assert cells[3:6] == [f"{size.weights(each) / 1e9:.1f} GB" for each in ("bf16", "8bit", "4bit")]
     assert download("someone/other") == "a download of unknown size"

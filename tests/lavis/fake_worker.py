@@ -34,7 +34,8 @@ def answered(texts: list[str]) -> dict[str, object]:
 def reply(request: dict[str, object]) -> dict[str, object]:
     match request.pop("op"):
         case "about":
-            return {"python": "3", "cuda": False, "lavis": "1.0.2", "torch": "2", "transformers": "4"}
+            cards = int(os.environ.get("FAKE_GPUS", "0"))
+            return {"python": "3", "cuda": cards, "lavis": "1.0.2", "torch": "2", "transformers": "4"}
         case "check":
             config = Path(__file__).with_suffix(".yaml")
             config.touch()
@@ -42,7 +43,7 @@ def reply(request: dict[str, object]) -> dict[str, object]:
         case "load":
             if Path(__file__ + ".unloadable").exists():
                 sys.exit("no room to load it")
-            return {"device": "cpu"}
+            return {"device": request["device"].replace("auto", "cpu")}
         case "encode":
             images.difference_update(request["drop"])
             images.update(image["key"] for image in request["images"])

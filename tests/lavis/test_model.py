@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from chatir.errors import InputError, StoppedRunError
@@ -79,6 +80,31 @@ def test_every_answer_is_searched_for_as_the_options_say(played: Played) -> None
 def test_the_precision_asked_for_is_the_one_it_is_loaded_in(played: Played) -> None:
     played.model(precision="8bit").complete(looks("one"))
     assert "load 8bit" in played.asked
+
+
+def test_a_device_is_asked_for_by_its_word_and_recorded(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_GPUS", "2")
+    player = played.model(device="cuda:1")
+    assert player.provenance == {}
+    player.complete(looks("one"))
+    assert player.provenance == {"devices": "cuda:1"}
+    assert player.identity["model"]["precision"] == "8bit"
+    assert played.model(device="cpu").identity["model"]["precision"] == "fp32"
+    for device, told in (("cuda:2", "finds 2 of CUDA's: use device=cpu"), ("gpu", "must be auto, cpu, cuda or")):
+        with pytest.raises(InputError, match=f"^device={device}: .*{told}"):
+            played.model(device=device).complete(looks("one"))
+    with pytest.raises(InputError, match="precision=fp16 needs a CUDA device, and device is cpu"):
+        played.model(device="cpu", precision="fp16").complete(looks("one"))
+
+
+def test_the_worker_takes_the_freest_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = [3, 9, 5]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free[number], 10))
+    assert worker._freest() == "cuda:1"
+    free.clear()
+    assert worker._freest() == "cpu"
 
 
 def test_the_image_used_longest_ago_goes_first_and_a_batch_always_has_room(played: Played) -> None:

@@ -16,9 +16,11 @@ from chatir.errors import InputError, StoppedRunError
 from chatir.files import os_error
 from chatir.models.blip2 import AnswerDecoding
 from chatir.models.completion import Completion
+from chatir.models.devices import cuda_number
 from chatir.models.lavis.environment import lavis_python
 from chatir.models.lavis.model_files import config_sha256
 from chatir.models.lavis.worker_process import WorkerDiedError, WorkerError, lavis_worker, told
+from chatir.models.loading import ONE_AT_A_TIME
 from chatir.models.looks import Look, LookingModel, LostImagesError
 from chatir.plugins import Context
 
@@ -44,8 +46,9 @@ class LavisOptions(AnswerDecoding):
     bitsandbytes' int8 and leaves the rest as `fp16` on CUDA, else as `fp32`; `auto` is 8bit on CUDA and fp32
     without. plugin: a Python file that is run in the worker before the model is loaded, to register models of
     one's own with LAVIS. python: a Python that has LAVIS, instead of the environment that `chatir lavis install`
-    makes. batch_size: questions at once. kept_images: images that stay encoded in the worker. timeout: seconds for
-    one batch, after which the worker is started anew. log: a file for what the worker says.
+    makes. device: `cpu`, `cuda`, `cuda:1`, ...; `auto` is the freest GPU where there is one. batch_size: questions at
+    once. kept_images: images that stay encoded in the worker. timeout: seconds for one batch, after which the worker is
+    started anew. log: a file for what the worker says.
     """
 
     name: str = Field(default="blip2_t5", min_length=1)
@@ -53,6 +56,7 @@ class LavisOptions(AnswerDecoding):
     precision: Literal["auto", "fp32", "fp16", "8bit"] = "auto"
     plugin: Path | None = None
     python: Path | None = None
+    device: str = "auto"
     batch_size: int = Field(default=16, ge=1)
     kept_images: int = Field(default=1024, ge=1)
     timeout: float = Field(default=600, gt=0, le=604_800)
@@ -70,6 +74,7 @@ class LavisModel(LookingModel):
 
     def __init__(self, options: LavisOptions, context: Context) -> None:
         self._options = options
+        self._gpu = cuda_number(options.device)
         self._plugin = _sha256(options.plugin) if options.plugin is not None else None
         self._worker = lavis_worker(lavis_python(options.python), options.log)
         self._loaded = False
@@ -87,11 +92,16 @@ class LavisModel(LookingModel):
     def _about(self) -> dict[str, Any]:
         options = self._options
         about, found = self._asked_first("about"), self._asked_first("check", **self._names)
-        precision = options.precision
-        if precision == "fp16" and not about["cuda"]:
-            raise InputError("precision=fp16 needs a CUDA device, and LAVIS's torch finds none; use fp32 or 8bit")
+        precision, count = options.precision, int(about["cuda"])
+        if self._gpu is not None and self._gpu >= count:
+            told = f"there is no such device, LAVIS's torch finds {count} of CUDA's"
+            raise InputError(f"device={options.device}: {told}: use device=cpu")
+        on_gpu = count > 0 and options.device != "cpu"
+        if precision == "fp16" and not on_gpu:
+            lacking = "device is cpu" if count else "LAVIS's torch finds none"
+            raise InputError(f"precision=fp16 needs a CUDA device, and {lacking}; use fp32 or 8bit")
         if precision == "auto":
-            precision = "8bit" if about["cuda"] else "fp32"
+            precision = "8bit" if on_gpu else "fp32"
         return {
             "id": f"{options.name}/{options.model_type}",
             "sha256": config_sha256(Path(found["config"])),
@@ -221,13 +231,15 @@ class LavisModel(LookingModel):
         precision = self._about["precision"]
         self._progress(f"loading {self.title} ({precision})")
         try:
-            self._worker.ask("load", precision=precision, **self._names)
+            with ONE_AT_A_TIME:  # what another model takes is not free, though it is still being loaded
+                loaded = self._worker.ask("load", precision=precision, device=self._options.device, **self._names)
         except WorkerError as error:
             raise told(error, self._options.python) from None
         except WorkerDiedError as error:
             self._forget()
             raise InputError(f"{self.title} cannot be loaded: {error}") from None
         self._loaded = True
+        self._placed = {"devices": loaded["device"]}
 
     def _forget(self) -> None:
         self._loaded = False

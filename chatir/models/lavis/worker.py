@@ -4,10 +4,11 @@ standard input ends. It imports nothing of chatir.
 A request is `{"op": ..., ...}`; its reply is what the operation gives, or `{"error": {"kind", "message"}}` of kind
 `import` (a package is missing or broken), `load`, `out_of_memory` or `failed`.
 
-    about                                               {"lavis", "torch", "transformers", "python", "cuda"}: versions
+    about                                               {"lavis", "torch", "transformers", "python"}: versions
+                                                        {"cuda"}: the number of GPUs
     imports                                             {}: LAVIS can be imported
     check   name, model_type, plugin                    {"config"}: its file, where the model answers free questions
-    load    the same, and precision                     {"device"}
+    load    the same, precision, device                 {"device"}: the one chosen for `auto`
     encode  images: [{key, width, height, rgb}], drop   {}: of `rgb`, base64; encoded once and kept, those of `drop` not
     answer  items: [{key, text}], num_beams, ...        {"answers": [{text, ...}], "seconds"} or {"missing": [key]}
 """
@@ -133,7 +134,7 @@ class Worker:
         """What is installed."""
         with _told_imports():
             import torch
-        known = {"python": sys.version.split()[0], "cuda": torch.cuda.is_available(), "torch": torch.__version__}
+        known = {"python": sys.version.split()[0], "cuda": _gpus(), "torch": torch.__version__}
         return {**known, "lavis": _version("salesforce-lavis"), "transformers": _version("transformers")}
 
     def imports(self) -> dict[str, Any]:
@@ -151,16 +152,22 @@ class Worker:
             self._plugged = True
         return {"config": str(_checked_model(name, model_type).default_config_path(model_type))}
 
-    def load(self, name: str, model_type: str, precision: str, plugin: str | None) -> dict[str, Any]:
+    def load(
+        self, name: str, model_type: str, precision: str, plugin: str | None, device: str = "auto"
+    ) -> dict[str, Any]:
         """Load a model as LAVIS does, and what prepares its images. Raises WorkerError for 8-bit without a T5."""
         self.check(name, model_type, plugin)
         import torch
         from lavis.models import Blip2T5, load_model_and_preprocess
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "auto":
+            device = _freest()
+        on_gpu = device != "cpu"
+        if on_gpu:
+            torch.cuda.set_device(device)  # bitsandbytes works on the current one
         # LAVIS turns what is loaded to "cpu" into fp32. "cpu:0", the same device, leaves the weights as they are:
         # those of a large T5 need half the memory until they are on the GPU, in 8-bit.
-        first = {"fp16": device, "8bit": "cpu:0" if device == "cuda" else "cpu"}.get(precision, "cpu")
+        first = {"fp16": device, "8bit": "cpu:0" if on_gpu else "cpu"}.get(precision, "cpu")
         model, prepare, _ = load_model_and_preprocess(name, model_type, is_eval=True, device=first)
         if precision == "fp32" and hasattr(model, "maybe_autocast"):
             model.maybe_autocast = lambda *_, **__: contextlib.nullcontext()
@@ -200,6 +207,20 @@ class Worker:
             seen = torch.stack([self._seen[item["key"]] for item in items]).to(self._device)
             answers = self._model.answer(seen, [item["text"] for item in items], decoding)
         return {"answers": answers, "seconds": time.perf_counter() - started}
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _freest() -> str:
+    """The GPU with the most free memory, the CPU where there is none."""
+    import torch
+
+    free = [torch.cuda.mem_get_info(number)[0] for number in range(_gpus())]
+    return f"cuda:{free.index(max(free))}" if free else "cpu"
 
 
 def to_8bit(language: Any) -> None:

@@ -1,0 +1,25 @@
+"""What every player with a model in this process, or in a worker, shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chatir.models.local import LocalModel
+    from chatir.models.looks import LookingModel
+
+
+class LocalPlayer:
+    """A player whose replies come from `model`, which is loaded here: it declares what the model does."""
+
+    model: LocalModel | LookingModel
+
+    @property
+    def batch_size(self) -> int:
+        """Dialogs a call, at most: more than the model's own batches, so that they can be sorted by length."""
+        return self.model.batch_size
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """For the record: the device that the model is on, or that of each of its parts, once it is loaded."""
+        return self.model.provenance

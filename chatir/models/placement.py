@@ -1,0 +1,126 @@
+"""Where a model is loaded, and in which precision: on one GPU that has room for it, on several, or on the CPU."""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from chatir.errors import InputError
+from chatir.models.devices import CLAIMED, Gpu, freest, gpus, read_memory
+from chatir.models.model_size import ROOM, ModelSize, Precision
+
+QUANTIZED = ("8bit", "4bit")
+OFF_GPU = ("cpu", "disk")
+
+
+def chosen_precision(precision: Precision, device_map: str, size: Callable[[], ModelSize | None]) -> Precision:
+    """What `auto` means here: fp32 on a CPU; on a GPU a half precision where that fits, else 8bit.
+
+    size: of the model; called only where it matters. It is the memory that the GPUs have that counts, not what is
+    free of it: the same machine gives the same precision.
+    """
+    if precision != "auto":
+        return precision
+    if not (cards := _cards(device_map)):
+        return "fp32"
+    return auto_precision(size(), cards, together=device_map != "auto")
+
+
+def auto_precision(size: ModelSize | None, cards: Sequence[Gpu], *, together: bool = False) -> Precision:
+    """The precision of a model on some GPUs: bf16 (fp16 where there is none) where one of them holds it, else 8bit.
+
+    together: whether the model may be spread over all of them.
+    """
+    largest = max(cards, key=lambda card: card.memory)
+    memory = sum(card.memory for card in cards) if together else largest.memory
+    return largest.half if size is None or size.room(largest.half) <= memory else "8bit"
+
+
+def _cards(device_map: str) -> tuple[Gpu, ...]:
+    """The GPUs that a `device_map` speaks of."""
+    if device_map in OFF_GPU:
+        return ()
+    word, colon, number = device_map.partition(":")
+    if word != "cuda":
+        return gpus()
+    return gpus()[int(number or 0) :][:1] if not colon or number.isdecimal() else ()
+
+
+def around(device_map: str) -> Precision:
+    """The precision of the layers that 8bit and 4bit leave as they are."""
+    cards = _cards(device_map)
+    return cards[freest(cards)].half if cards else "fp32"
+
+
+def place(model: str, size: Callable[[], ModelSize | None], precision: Precision, device_map: str) -> str | None:
+    """Where to load a model, as transformers' `device_map`; None is the CPU.
+
+    `auto` is the freest GPU alone if that has room for the model; several only if it has not, since a model that is
+    split copies between them at each step. Where the size is unknown, transformers places it as it sees fit. Raises
+    InputError where there is not enough room: loading takes minutes, and would be in vain.
+    """
+    if device_map != "auto":
+        return device_map
+    cards, counted = gpus(), size()
+    inner = around(device_map)
+    needed = None if counted is None else counted.room(precision, inner)
+    if not cards:
+        available = read_memory()[1]
+        if needed is not None and available is not None and needed > available:
+            raise InputError(_no_room(model, counted, precision, inner, available, "of memory", "cpu"))
+        return "cpu" if precision in QUANTIZED else None
+    number = freest(cards)
+    if needed is None or (cards[number].room < needed <= sum(card.room for card in cards)):
+        return "auto"
+    if needed > cards[number].room:
+        whose = "on the GPU" if len(cards) == 1 else f"on the freest of {len(cards)} GPUs"
+        raise InputError(_no_room(model, counted, precision, inner, cards[number].room, whose, f"cuda:{number}"))
+    return f"cuda:{number}"
+
+
+def _no_room(
+    model: str, size: ModelSize | None, precision: Precision, inner: str, room: float, whose: str, device: str
+) -> str:
+    assert size is not None
+    lower: tuple[Precision, ...] = ("bf16", "8bit", "4bit")
+    fitting = next((f"precision={each}" for each in lower if size.room(each, inner) <= room), "a smaller model")
+    told = f"model {model}: needs about {_gigabytes(size.room(precision, inner))} in {precision}"
+    return (
+        f"{told} ({ROOM} times its weights), but {_gigabytes(room)} {whose} are free: use {fitting}, or free memory; "
+        f"device_map={device} loads it anyway"
+    )
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.2g} GB" if size < 1e10 else f"{size / 1e9:.0f} GB"
+
+
+def claim(model: Any) -> None:
+    """Count the room that a loaded model takes on GPUs when it runs, as long as it is there."""
+    weights: Counter[int] = Counter()
+    for weight in model.parameters():
+        if weight.device.type == "cuda":
+            weights[weight.device.index or 0] += weight.nbytes
+    claimed = Counter({number: int(ROOM * size) for number, size in weights.items()})
+    if claimed:
+        CLAIMED.update(claimed)
+        weakref.finalize(model, CLAIMED.subtract, claimed)
+
+
+def devices(model: Any) -> str | dict[str, str]:
+    """Where a loaded model is: a device, or that of each part."""
+    found: Mapping[str, Any] = getattr(model, "hf_device_map", None) or {"": model.device}
+    parts = {name: f"cuda:{place}" if isinstance(place, int) else str(place) for name, place in found.items()}
+    return next(iter(parts.values())) if len(set(parts.values())) == 1 else parts
+
+
+def off_gpu(placed: str | Mapping[str, str]) -> str | None:
+    """The parts of a model on several devices that are on the CPU or the disk, as a line for the user."""
+    if isinstance(placed, str):
+        return None
+    away = [name for name, device in placed.items() if device in OFF_GPU]
+    if not away:
+        return None
+    return f"{len(away)} of its {len(placed)} parts are not on a GPU but in memory or on disk, which makes it slow"
