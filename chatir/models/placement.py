@@ -13,6 +13,8 @@ from chatir.models.model_size import ROOM, ModelSize, Precision
 
 QUANTIZED = ("8bit", "4bit")
 OFF_GPU = ("cpu", "disk")
+OWN = 600_000_000
+"""Bytes of a GPU that CUDA itself takes: never free for a model."""
 
 
 def chosen_precision(precision: Precision, device_map: str, size: Callable[[], ModelSize | None]) -> Precision:
@@ -34,7 +36,7 @@ def auto_precision(size: ModelSize | None, cards: Sequence[Gpu], *, together: bo
     together: whether the model may be spread over all of them.
     """
     largest = max(cards, key=lambda card: card.memory)
-    memory = sum(card.memory for card in cards) if together else largest.memory
+    memory = sum(card.memory - OWN for card in cards) if together else largest.memory - OWN
     return largest.half if size is None or size.room(largest.half) <= memory else "8bit"
 
 

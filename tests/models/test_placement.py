@@ -129,6 +129,12 @@ def test_fp16_counts_the_layers_that_stay_in_fp32(cards: Cards) -> None:
     assert auto_precision(None, [old]) == "fp16"
 
 
+def test_what_cuda_takes_of_a_gpu_is_not_counted_on() -> None:
+    flan_xl = ModelSize(2_214_592_512, 635_164_672, 503_316_480)
+    assert flan_xl.room("bf16") < 8.2 * GB
+    assert auto_precision(flan_xl, [Gpu("a card", int(8.2 * GB), None, "8.6")]) == "8bit"
+
+
 def test_memory_that_torch_keeps_for_a_model_is_not_free(cards: Cards) -> None:
     cards((25, 10), used=12)
     (card,) = gpus()
