@@ -157,7 +157,7 @@ def test_what_the_model_cannot_answer_fails_alone_and_needs_no_new_worker(played
 def test_where_the_memory_ends_there_are_smaller_batches(played: Played) -> None:
     answers = played.model(batch_size=4).complete(looks("large", "large", "large", "large"))
     assert [each.text for each in answers] == [f"{name}.png large" for name in "abcd"]
-    assert [line for line in played.told if "out of memory" in line][-1].endswith("1 at once from now on")
+    assert [line for line in played.told if "out of memory" in line][-1].endswith("1 at once for now")
     assert played.asked.count("encode 4") == 1
 
 

@@ -201,7 +201,7 @@ def test_where_the_memory_ends_fewer_are_done_at_once(
 
     monkeypatch.setattr(Blip2Model, "_completed", bounded)
     assert texts(model.complete(some)) == wanted
-    assert told[1:] == [f"t5: out of memory; {size} at once from now on" for size in (8, 4)]
+    assert told[1:] == [f"t5: out of memory; {size} at once for now" for size in (8, 4)]
 
 
 def test_the_models_own_generation_settings_are_left_aside(

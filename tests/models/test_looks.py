@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chatir.dialog import Failure
+from chatir.errors import StoppedRunError
 from chatir.models.batches import AHEAD
 from chatir.models.completion import Completion
 from chatir.models.images import ImageFolder, decoded
@@ -224,14 +225,13 @@ def test_where_memory_ends_fewer_images_and_looks_are_shown_at_once(folder: Path
     lines: list[str] = []
     model = Mean(Context(images=folder, progress=lines.append), batch_size=8, fits=3)
     assert texts(model.complete(looks("abcdefgh"))) == told(looks("abcdefgh"))
-    assert [len(batch) for batch in model.encoded] == [8, 4, 2, 2, 2, 2]
-    assert lines == [f"org/colors: out of memory; {size} at once from now on" for size in (4, 2)]
+    assert [len(batch) for batch in model.encoded] == [8, 8, 4, 4, 2, 2, 2, 2]
+    assert lines == [f"org/colors: out of memory; {size} at once for now" for size in (4, 2)]
 
 
-def test_an_image_for_which_there_is_no_memory_fails_alone(folder: Path) -> None:
-    (completion,) = made(folder, fits=0).complete(looks("a"))
-    assert completion.failure is not None
-    assert completion.failure.kind == "out_of_memory"
+def test_a_model_that_has_no_memory_for_its_first_image_stops_the_run(folder: Path) -> None:
+    with pytest.raises(StoppedRunError, match=r"^org/colors: out of memory even with one at once"):
+        made(folder, fits=0).complete(looks("a"))
 
 
 def test_a_text_too_long_fails_alone_and_its_image_is_not_opened(folder: Path, opened: Counter[str]) -> None:

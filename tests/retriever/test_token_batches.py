@@ -1,4 +1,4 @@
-"""Batches under a budget: each thing once, in the caller's order, and half as many where the memory ends."""
+"""Batches under a budget: each thing once, in the caller's order, and half as many while memory is short."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatir.errors import InputError
+from chatir.errors import InputError, StoppedRunError
+from chatir.models.batches import PATIENCE
 from chatir.retriever.token_batches import BudgetedBatches
 
 
@@ -19,12 +20,14 @@ class Encoder:
         self.memory = memory
         self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
         self.batches: list[list[int]] = []
+        self.failed = 0
 
     def size(self, batch: list[int]) -> int:
         return len(batch) * max(self.lengths[place] for place in batch)
 
     def __call__(self, batch: list[int]) -> torch.Tensor:
         if self.size(batch) > self.memory:
+            self.failed += 1
             raise self.error
         self.batches.append(batch)
         return torch.tensor([[place, self.lengths[place]] for place in batch], dtype=torch.float32)
@@ -52,13 +55,27 @@ def test_where_the_memory_ends_smaller_batches_give_the_same(memory: int) -> Non
 
 
 @pytest.mark.parametrize("error", [None, MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
-def test_it_is_told_once_and_stays_so(error: Exception | None) -> None:
+def test_what_runs_out_of_memory_twice_is_halved_told_once_and_grows_back(error: Exception | None) -> None:
     lines: list[str] = []
     batches = BudgetedBatches(80, "tokens", "tiny", lines.append)
     lengths = [10] * 8
-    assert batches.run(lengths, Encoder(lengths, 40, error)).tolist() == told(lengths)
-    assert batches.run(lengths, Encoder(lengths, 40, error)).tolist() == told(lengths)
-    assert lines == ["tiny: out of memory; 40 tokens at once from now on"]
+    for failed in (2, 0):
+        encoder = Encoder(lengths, 40, error)
+        assert batches.run(lengths, encoder).tolist() == told(lengths)
+        assert encoder.failed == failed
+    assert lines == ["tiny: out of memory; 40 tokens at once for now"]
+    lengths = [10] * 8 * PATIENCE
+    encoder = Encoder(lengths)
+    assert batches.run(lengths, encoder).tolist() == told(lengths)
+    assert {len(batch) for batch in encoder.batches} == {4, 8}
+    assert lines[1:] == ["tiny: 80 tokens at once again"]
+
+
+def test_a_gpu_that_failed_is_not_asked_again() -> None:
+    encoder = Encoder([1, 1], 0, torch.AcceleratorError("CUDA error: unspecified launch failure\nmore"))
+    with pytest.raises(StoppedRunError, match=r"^tiny: the GPU failed \(CUDA error: unspecified launch failure\)$"):
+        BudgetedBatches(100, "tokens", "tiny", print).run([1, 1], encoder)
+    assert encoder.failed == 1
 
 
 def test_one_that_does_not_fit_alone_is_told() -> None:

@@ -36,6 +36,16 @@ from typing import Any
 LANGUAGE_KEPT = ("wo", "lm_head")  # layers of a T5 that suffer in 8-bit
 GIVEN = ("num_beams", "max_len", "min_len", "length_penalty", "inference_method")  # to a predict_answers that takes it
 
+MEMORY_SIGNS = (  # those of chatir/models/batches.py
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "alloc_failed",
+    "allocation_failed",
+    "_status_not_initialized",
+)
+
 
 class WorkerError(Exception):
     """What is told to whoever asked."""
@@ -320,8 +330,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _memory_ended(error: BaseException) -> bool:
-    signs = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "alloc_failed")
-    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in MEMORY_SIGNS)
 
 
 def _reply(worker: Worker, line: bytes) -> dict[str, Any]:
