@@ -15,6 +15,7 @@ from chatir.dialog import Dialog
 from chatir.dialog_ranks import DialogRanks
 from chatir.errors import ChatirError, InputError
 from chatir.image_names import image_key
+from chatir.models.batches import make_room, memory_ended, stopped_by_gpu_failure
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.given import given_vectors
 from chatir.retriever.ranks import target_ranks
@@ -55,7 +56,8 @@ def _searched(
 ) -> Found:
     """What a search finds, which is given the dialogs' vectors, on the retriever's device, and their targets' places.
 
-    Raises InputError for vectors that are none or of another dimension, and for a device that will not do.
+    Raises InputError for vectors that are none or of another dimension, and for a device that will not do, and
+    StoppedRunError for a GPU that failed.
     """
     name = Identity.of(retriever).name
     vectors = given_vectors(name, retriever.encode_dialogs, dialogs, "dialogs")
@@ -67,9 +69,21 @@ def _searched(
     targets = np.array([corpus.position(dialog.image) for dialog in dialogs])
     device = declared(retriever, "device", "cpu")
     try:
-        return search(torch.from_numpy(vectors).to(str(device)), corpus, targets)
+        with stopped_by_gpu_failure(name):
+            return _placed(lambda queries: search(queries, corpus, targets), torch.from_numpy(vectors), str(device))
     except (RuntimeError, AssertionError) as error:  # torch has one for each kind of trouble
         raise InputError(f"{name}: nothing can be ranked on its device {device!r}: {error}") from None
+
+
+def _placed(search: Callable[[Tensor], Found], queries: Tensor, device: str) -> Found:
+    """What a search finds on a device, or on the CPU if the device has no memory at all."""
+    try:
+        return search(queries.to(device))
+    except RuntimeError as error:
+        if not memory_ended(error):
+            raise
+    make_room()  # out of the except clause, whose traceback holds the tensors
+    return search(queries)
 
 
 def _ranks(queries: Tensor, corpus: Corpus, targets: NDArray[np.int64]) -> list[int]:

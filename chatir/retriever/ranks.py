@@ -11,7 +11,9 @@ counted anywhere, in any order:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chatir.errors import InputError
+from chatir.models.batches import make_room, memory_ended
 from chatir.retriever.similarity import (
     Array,
     Part,
@@ -40,9 +43,12 @@ from chatir.retriever.similarity import (
 )
 
 Numbers = Tensor | NDArray[np.integer] | Sequence[int]
+Result = TypeVar("Result")
 LANES = 255
 PENDING = 2**16
 TARGETS = 2**13
+SMALLEST = 2**18
+"""Pairs of a tile that is not halved any more."""
 
 
 def target_ranks(queries: Array, corpus: Vectors, targets: Numbers, *, tile: tuple[int, int] | None = None) -> Tensor:
@@ -51,15 +57,19 @@ def target_ranks(queries: Array, corpus: Vectors, targets: Numbers, *, tile: tup
     queries: [n, d]; corpus: [N, d], or several such arrays that follow each other; tensors or numpy arrays, memory maps
     too, of float16, bfloat16, float32 or float64. Blocks of the corpus are read, and brought to the device, one after
     the other. targets: n positions in the corpus. tile: queries and images multiplied at once; it never changes a rank.
-    Raises InputError for what does not fit together and for vectors with a NaN or an infinite number.
+    If a device has not enough memory, smaller tiles are taken, and in the end the CPU. Raises InputError for what does
+    not fit together and for vectors with a NaN or an infinite number.
     """
     arrays = shards(corpus)
     asked = query_part(queries)
     places = _numbers(targets, len(asked.vectors), sum(map(len, arrays)))
     same_dimensions(asked.vectors, arrays[0])
-    with full_precision(asked.vectors.device, asked.vectors, *arrays):
-        scores = _scores_of_targets(asked, arrays, places)
-        return 1 + _counts(asked, scores, torch.from_numpy(places).to(scores.device), arrays, 0, tile)
+
+    def counts(queries: Part, height: int, width: int) -> Tensor:
+        scores = _scores_of_targets(queries, arrays, places)
+        return _counts(queries, scores, torch.from_numpy(places).to(scores.device), arrays, 0, height, width)
+
+    return 1 + in_tiles(counts, asked, arrays, tile).to(asked.vectors.device)
 
 
 def target_scores(queries: Array, target_vectors: Array) -> Tensor:
@@ -96,8 +106,12 @@ def counts_before(
         raise InputError(f"scores {list(known.shape)} are not one finite number for each of {len(places)} targets")
     if start < 0:
         raise InputError(f"a shard starts at position {start}: it must be 0 or more")
-    with full_precision(asked.vectors.device, asked.vectors, *arrays):
-        return _counts(asked, known, torch.from_numpy(places).to(known.device), arrays, start, tile)
+
+    def counts(queries: Part, height: int, width: int) -> Tensor:
+        device = queries.vectors.device
+        return _counts(queries, known.to(device), torch.from_numpy(places).to(device), arrays, start, height, width)
+
+    return in_tiles(counts, asked, arrays, tile).to(asked.vectors.device)
 
 
 def _numbers(targets: Numbers, count: int, images: int | None = None) -> NDArray[np.int64]:
@@ -143,12 +157,45 @@ def tiling(queries: int, images: int, device: torch.device, tile: tuple[int, int
     return max(1, -(-queries // groups)), 1016 * min(16, max(1, 2048 // max(1, queries)))
 
 
+def in_tiles(
+    work: Callable[[Part, int, int], Result], queries: Part, arrays: Sequence[Array], tile: tuple[int, int] | None
+) -> Result:
+    """The result of work, which multiplies queries and images in tiles of [height, width].
+
+    Where the memory ends, it is begun again with half the tile, down to a small one, and then on the CPU.
+    """
+    device, images = queries.vectors.device, max(map(len, arrays))
+    height, width = tiling(len(queries.vectors), images, device, tile)
+    while True:
+        smallest = height * width <= SMALLEST
+        try:
+            with full_precision(device, queries.vectors, *arrays):
+                return work(queries, height, width)
+        except (MemoryError, RuntimeError) as error:
+            if not memory_ended(error) or (smallest and device.type == "cpu"):
+                raise
+        make_room()  # out of the except clause, whose traceback holds the tensors
+        if smallest:
+            device = torch.device("cpu")
+            queries = replace(queries, vectors=queries.vectors.cpu(), lengths=queries.lengths.cpu())
+            height, width = tiling(len(queries.vectors), images, device, None)
+        elif height > width:
+            height = -(-height // 2)
+        else:
+            width = -(-width // 2)
+
+
 def _counts(
-    queries: Part, scores: Tensor, places: Tensor, arrays: Sequence[Array], start: int, tile: tuple[int, int] | None
+    queries: Part,
+    scores: Tensor,
+    places: Tensor,
+    arrays: Sequence[Array],
+    start: int,
+    height: int,
+    width: int,
 ) -> Tensor:
     """How many images of the arrays come before each target, int64 [n]."""
     counts = torch.zeros_like(places)
-    height, width = tiling(len(places), max(map(len, arrays)), places.device, tile)
     sieve = Sieve(height, width, places.device)
     for images in parts(arrays, width, places.device, start):
         dtype = tile_type(queries, images)

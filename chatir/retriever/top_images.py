@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from chatir.errors import InputError
-from chatir.retriever.ranks import tiling
+from chatir.retriever.ranks import in_tiles
 from chatir.retriever.similarity import (
     Array,
+    Part,
     Vectors,
     error_bound,
-    full_precision,
     pair_scores,
     parts,
     product,
@@ -38,21 +40,26 @@ def top_k(queries: Array, corpus: Vectors, k: int, *, tile: tuple[int, int] | No
     k = min(kept(k), sum(map(len, arrays)))
     if not k:
         raise InputError("the corpus has no images")
-    count, device = len(asked.vectors), asked.vectors.device
-    height, width = tiling(count, max(map(len, arrays)), device, tile)
+    table = in_tiles(lambda queries, height, width: _best(queries, arrays, k, height, width), asked, arrays, tile)
+    scores, positions = (numbers.to(asked.vectors.device) for numbers in table)
+    return scores, positions
+
+
+def _best(queries: Part, arrays: Sequence[Array], k: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Scores and positions of the k best images, both [n, k], in tiles of [height, width]."""
+    count, device = len(queries.vectors), queries.vectors.device
     best = Best(count, k, device)
-    with full_precision(device, asked.vectors, *arrays):
-        scratch = torch.empty(height * width, dtype=torch.float64, device=device)
-        for images in parts(arrays, width, device):
-            dtype = tile_type(asked, images)
-            band = error_bound(asked, images.longest, dtype)
-            for first in range(0, count, height):
-                some = slice(first, first + height)
-                approximate = product(asked.vectors[some], images.vectors, scratch.view(dtype))
-                rows, columns = _candidates(approximate, best.least[some], band[some], k)
-                scores = pair_scores(asked.vectors, rows + first, images.vectors, columns)
-                best.offer(rows + first, scores, columns + images.start)
-        return best.table()
+    scratch = torch.empty(height * width, dtype=torch.float64, device=device)
+    for images in parts(arrays, width, device):
+        dtype = tile_type(queries, images)
+        band = error_bound(queries, images.longest, dtype)
+        for first in range(0, count, height):
+            some = slice(first, first + height)
+            approximate = product(queries.vectors[some], images.vectors, scratch.view(dtype))
+            rows, columns = _candidates(approximate, best.least[some], band[some], k)
+            scores = pair_scores(queries.vectors, rows + first, images.vectors, columns)
+            best.offer(rows + first, scores, columns + images.start)
+    return best.table()
 
 
 def kept(k: int) -> int:
