@@ -27,7 +27,7 @@ from chatir.commands.scenes import scenes
 from chatir.commands.score import score
 from chatir.commands.simulate import simulate
 from chatir.console import complain, note, tell
-from chatir.errors import ChatirError, PlayerError
+from chatir.errors import ChatirError, PlayerError, StoppedRunError
 from chatir.signals import stopping_signals
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "auto_envvar_prefix": "CHATIR"}
@@ -63,7 +63,8 @@ def run(arguments: Sequence[str]) -> int:
     except ChatirError as error:
         if isinstance(error, PlayerError):
             _show_cause(error)
-        return complain(str(error), error.exit_code)
+        goes_on = f"; {error.goes_on}" if isinstance(error, StoppedRunError) and error.goes_on else ""
+        return complain(f"{error}{goes_on}", error.exit_code)
     except MemoryError:
         return complain("there is not enough memory for this", 2)
     except (KeyboardInterrupt, click.Abort):

@@ -25,9 +25,9 @@ class PlayerError(InputError):
 
 
 class StoppedRunError(ChatirError):
-    """The run was stopped early on purpose (cost limit, exhausted quota); everything answered so far is saved.
+    """The run was stopped early (cost limit, exhausted quota, a GPU that failed); everything answered so far is saved.
 
-    goes_on: what makes the run go on, for the user to read.
+    goes_on: what makes the run go on, for the user to read; empty if the message says so.
     """
 
     exit_code = 3

@@ -27,7 +27,7 @@ What `--help` prints of every command. Every option can also come from the envir
 | 0 | done |
 | 1 | finished, but some dialogs failed; they are named, and the same command tries them again |
 | 2 | wrong use or bad input, a rejected key included; one line on stderr says what, and nothing is overwritten |
-| 3 | stopped early on purpose (cost limit, exhausted quota); all is saved, and a line says what goes on |
+| 3 | stopped early (cost limit, quota, a GPU that failed or is full); all is saved; a line says what goes on |
 | 130 | interrupted; all is saved |
 
 Results go to stdout, messages and progress to stderr.

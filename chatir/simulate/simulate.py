@@ -82,9 +82,10 @@ def simulate(
     Raises InputError for bad input, another configuration or a run file in use, and, before anybody is asked, for what
     the players lack: a key, each other (`replays`), a price under a cost limit. Nothing is written then. While the
     run is on, with everything saved, it raises InterruptedRunError after SIGINT, SIGTERM or SIGHUP (caught in the main
-    thread only), StoppedRunError before the cost limit would be passed or when a quota is exhausted, and InputError for
-    a target of a generator that is wrong and for what a player cannot go on with, a rejected key say. A player that
-    only raises exceptions stops it with an InputError too, whose `__cause__` is the last of them.
+    thread only), StoppedRunError before the cost limit would be passed, when a quota is exhausted, when a GPU fails and
+    when a model lacks the memory for a single reply, and InputError for a target of a generator that is wrong and for
+    what a player cannot go on with, a rejected key say. A player that only raises exceptions stops it with an
+    InputError too, whose `__cause__` is the last of them.
     """
     out = Path(out)
     check_settings(out, rounds=rounds, seed=seed, ask_again=ask_again)
@@ -147,7 +148,7 @@ def simulate(
             if total == done + run.states(given).get("failed", 0) and done:
                 _export(run, out, given)  # nothing but dialogs that failed is left
                 saved += f", and {out} is written"
-            raise StoppedRunError(f"stopped: {error}: {saved}; {goes_on}") from None
+            raise StoppedRunError(f"stopped: {error}: {saved}; {goes_on}", goes_on="") from None
         raise InterruptedRunError(f"interrupted: {saved}; {goes_on}") from None
     finally:
         run.close()
