@@ -1,6 +1,7 @@
 """What all tests share: one thread for torch, and the released files where they are at hand."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,13 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(retry, name, seconds)
     for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def own_precisions() -> Iterator[None]:
+    """Torch's settings of fp32 products as it starts, and again after the test."""
+    from precisions import as_torch_starts
+
+    as_torch_starts()
+    yield
+    as_torch_starts()

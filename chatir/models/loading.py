@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 from chatir.errors import InputError
+from chatir.models.fp32 import keep_fp32
 from chatir.models.model_size import ModelSize, Precision, model_size
 from chatir.models.placement import QUANTIZED, around, claim, devices, off_gpu, place
 
@@ -112,6 +113,8 @@ def load_model(
     note: called with a line about a part that has no room on a GPU. Raises InputError for a model that cannot be
     loaded, or for which there is not enough memory.
     """
+    if (around(device_map) if precision in QUANTIZED else precision) == "fp32":
+        keep_fp32()
     with ONE_AT_A_TIME:
         loaded = _load_model(model, revision, precision, device_map, architecture)
         claim(loaded.model)
@@ -191,6 +194,7 @@ def _unfit_for_4bit(model: Any) -> str | None:
 
 def load_gguf(weights: Path) -> Loaded:
     """Load a causal model from a GGUF file, weights and tokenizer, de-quantized to fp32."""
+    keep_fp32()
     with ONE_AT_A_TIME:
         return _load_gguf(weights)
 

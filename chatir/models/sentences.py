@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chatir.errors import InputError
+from chatir.models.fp32 import keep_fp32
 from chatir.models.loading import ONE_AT_A_TIME
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class SentenceEncoder:
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
+        keep_fp32()
         with ONE_AT_A_TIME:
             import torch
             from transformers import AutoModel, AutoTokenizer

@@ -42,13 +42,6 @@ class ModelOptions(EncoderOptions):
     revision: str | None = None
 
 
-def keep_fp32() -> None:
-    """Let convolutions on a GPU be what fp32 says; torch would round what they multiply to TF32."""
-    import torch
-
-    torch.backends.cudnn.allow_tf32 = False
-
-
 def chosen_batch_tokens(batch_tokens: int | None, device: str) -> int:
     """Tokens of texts encoded at once on a type of device, `cpu` or `cuda`."""
     return batch_tokens or BATCH_TOKENS[device]

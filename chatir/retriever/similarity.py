@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from threading import RLock
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chatir.errors import InputError
+from chatir.models.fp32 import fp32_products
 
 Array: TypeAlias = Tensor | NDArray[np.floating]
 Vectors: TypeAlias = Array | Sequence[Array]
@@ -31,7 +31,6 @@ UNITS = {torch.float16: 2**-21, torch.bfloat16: 2**-21, torch.float32: 2**-24, t
 LONGEST = 1e150
 OVERFLOWING = 1e37
 MOST_DIMENSIONS = 2**20
-_ONE_AT_A_TIME = RLock()
 REDUCTIONS = ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction")
 
 
@@ -191,29 +190,19 @@ def full_precision(device: torch.device, *arrays: Array) -> Iterator[None]:
     That may be TF32, sums in bf16 or fp16, autocast.
 
     Such settings are the whole process's: those that are safe already are not touched, since other threads may be
-    computing; the others are put back at the end (one that was inherited, as its own). One thread at a time is inside.
+    computing; the others are put back at the end. One thread at a time is inside.
     """
-    with _ONE_AT_A_TIME, ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        backends: Any = torch.backends
-        settings = backends.mkldnn.matmul if device.type == "cpu" else backends.cuda.matmul
-        for name, value in _safe(settings, device, arrays).items():
-            before = getattr(settings, name)
-            if hasattr(settings, f"{name}_split_k"):
-                before = (before, getattr(settings, f"{name}_split_k"))
-            if before not in (value, "none"):
-                stack.callback(setattr, settings, name, before)
-                setattr(settings, name, value)
+    with fp32_products(device.type), torch.no_grad(), torch.autocast(device.type, enabled=False), ExitStack() as stack:
+        if device.type != "cpu" and any(str(array.dtype).endswith("float16") for array in arrays):
+            settings: Any = torch.backends.cuda.matmul
+            for name in (*REDUCTIONS, "allow_fp16_accumulation"):
+                before = getattr(settings, name)
+                if hasattr(settings, f"{name}_split_k"):
+                    before = (before, getattr(settings, f"{name}_split_k"))
+                if before is not False:
+                    stack.callback(setattr, settings, name, before)
+                    setattr(settings, name, False)
         yield
-
-
-def _safe(settings: Any, device: torch.device, arrays: Sequence[Array]) -> dict[str, Any]:
-    """What torch has to be set to where products of these arrays are made."""
-    safe: dict[str, Any] = {"fp32_precision": "ieee"} if hasattr(settings, "fp32_precision") else {"allow_tf32": False}
-    if device.type != "cpu" and any(str(array.dtype).endswith("float16") for array in arrays):
-        safe |= dict.fromkeys((*REDUCTIONS, "allow_fp16_accumulation"), False)
-    return safe
 
 
 def product(queries: Tensor, images: Tensor, out: Tensor) -> Tensor:

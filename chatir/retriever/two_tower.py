@@ -14,11 +14,12 @@ from chatir.errors import InputError
 from chatir.files import os_error
 from chatir.models.batches import free_memory
 from chatir.models.devices import checked_device, chosen_device
+from chatir.models.fp32 import keep_fp32
 from chatir.models.images import MAX_BYTES, ImageError, decoded
 from chatir.plain_data import plain_data
 from chatir.plugins import Context
 from chatir.retriever.dialog_text import Row, TextReader, dialog_text
-from chatir.retriever.options import EncoderOptions, chosen_batch_tokens, keep_fp32
+from chatir.retriever.options import EncoderOptions, chosen_batch_tokens
 from chatir.retriever.token_batches import BudgetedBatches
 
 if TYPE_CHECKING:
@@ -52,9 +53,6 @@ class TwoTower(ABC):
         """model: what it is, with its `id`; tokenizer: the same of its tokenizer, where that is no part of it."""
         self.batch_size = options.batch_size
         self._device = options.device
-        kind = checked_device(options.device)
-        if kind != "cpu" and options.precision == "fp32":
-            keep_fp32()
         images = {"model": model, "precision": options.precision, "preprocessing": preprocessing}
         texts = {"separator": options.separator, "max_tokens": reader.limit}
         self.image_config = plain_data(images, f"{model['id']}: config")
@@ -64,7 +62,7 @@ class TwoTower(ABC):
         self._separator = options.separator
         self._reader = reader
         self._progress = context.progress
-        batch_tokens = chosen_batch_tokens(options.batch_tokens, kind)
+        batch_tokens = chosen_batch_tokens(options.batch_tokens, checked_device(options.device))
         self._text_batches = BudgetedBatches(batch_tokens, "tokens", self._id, context.progress)
         self._image_batches = BudgetedBatches(options.batch_size, "images", self._id, context.progress)
 
@@ -143,6 +141,8 @@ class TwoTower(ABC):
     @cached_property
     def _model(self) -> Any:
         self._progress(f"loading {self._id} ({self._precision})")
+        if self._precision == "fp32":
+            keep_fp32()
         return self._loaded()
 
     @property

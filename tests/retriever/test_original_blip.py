@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from precisions import newer
 from torch import Tensor
 
 from chatir.errors import InputError
@@ -67,6 +68,13 @@ def test_images_are_encoded_as_the_original_code_did(original: Path, expected: d
     close(retriever.encode_images(images), expected["image_embeddings"])
     for number, image in enumerate(images):
         close(retriever.encode_images([image]), expected["image_embeddings"][number : number + 1])
+
+
+@pytest.mark.usefixtures("own_precisions")
+def test_fp32_is_computed_in_fp32(original: Path) -> None:
+    torch.set_float32_matmul_precision("medium")
+    chatir(original / "checkpoint.pth", original).encode_dialogs(["a red heart"])
+    assert set(newer().values()) == {"ieee"}
 
 
 def test_texts_are_cut_at_200_tokens(retriever: Any, expected: dict[str, Any]) -> None:

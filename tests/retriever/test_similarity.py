@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -50,19 +50,6 @@ def precisions() -> list[object]:
         torch.backends.mkldnn.enabled,
         *(getattr(cuda, name, None) for name in (*names, "allow_fp16_accumulation", "fp32_precision")),
     ]
-
-
-@pytest.fixture
-def own_precisions() -> Iterator[None]:
-    yield
-    torch.backends.fp32_precision = "none"
-    torch.backends.mkldnn.matmul.fp32_precision = "none"
-    torch.backends.cuda.matmul.fp32_precision = "none"
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.mkldnn.matmul.fp32_precision = "none"
-    torch.backends.cuda.matmul.fp32_precision = "none"
-    torch.backends.cuda.matmul.allow_fp16_accumulation = False
-    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = True
 
 
 @pytest.mark.usefixtures("own_precisions")
