@@ -38,6 +38,11 @@ class Decoding:
         looked_at = {"greedy": (), "sample": ("temperature", "top_p"), "first-unasked": ("beams",)}[self.decode]
         return {"decode": self.decode, **{name: getattr(self, name) for name in looked_at}}
 
+    @property
+    def rows(self) -> int:
+        """Rows of a batch that one prompt takes: a search has one for each of its beams."""
+        return self.beams if self.decode == "first-unasked" else 1
+
 
 @dataclass(frozen=True)
 class Generated:
@@ -108,7 +113,7 @@ class Generator:
         """
         import torch
 
-        several = self._decoding.beams if self._decoding.decode == "first-unasked" else 1
+        several = self._decoding.rows
         encoded = self._encoded(list(texts), special=special)
         start = 1 if self._seq2seq else encoded["input_ids"].shape[1]
         with torch.inference_mode():

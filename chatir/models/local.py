@@ -36,7 +36,8 @@ class LocalOptions(BaseModel):
     accelerate's, or a device.
     decode: `greedy`, `sample` (at `temperature`, within `top_p`) or `first-unasked` (of `beams`, the first that the
     dialog has not asked). max_tokens: new ones per text. chat: whether to use the model's chat template; `auto`: if
-    it has one. batch_size: texts at once.
+    it has one. batch_size: texts at once; `first-unasked`, which writes `beams` texts a prompt, takes
+    `batch_size // beams` prompts at once, at least one.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -84,9 +85,10 @@ class LocalModel:
         self._max_tokens = max_tokens
         self._alike: list[Sequence[Message]] = []
         self._placed: dict[str, Any] = {}
-        self._batches = Batches(batch_size, identity["id"], context.progress)
+        at_once = max(1, batch_size // decoding.rows)
+        self._batches = Batches(at_once, identity["id"], context.progress)
         self._remembered = Remembered(context)
-        self.batch_size = AHEAD * batch_size
+        self.batch_size = AHEAD * at_once
 
     @classmethod
     def of(cls, options: LocalOptions, context: Context) -> LocalModel:

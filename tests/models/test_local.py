@@ -108,6 +108,19 @@ def test_batches_hold_requests_of_like_length_longest_first(folders: dict[str, P
     assert flat == sorted(flat, reverse=True)
 
 
+@pytest.mark.parametrize(("batch_size", "at_once"), [(7, 2), (3, 1), (2, 1)])
+def test_each_beam_of_a_search_counts_as_a_text_of_the_batch(
+    folders: dict[str, Path], calls: Calls, batch_size: int, at_once: int
+) -> None:
+    asked, options = requests(5), {"decode": "first-unasked", "beams": 3, "max_tokens": 4}
+    expected = [made(folders["t5"], batch_size=99, **options).complete([each])[0] for each in asked]
+    calls.clear()
+    model = made(folders["t5"], batch_size=batch_size, **options)
+    assert model.batch_size == AHEAD * at_once
+    assert model.complete(asked) == expected
+    assert {len(batch) for batch in calls[:-1]} == {at_once}
+
+
 def test_no_requests_load_no_model(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "load_model", never)
     assert made(folders["llama"]).complete([]) == []
