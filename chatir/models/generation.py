@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +18,8 @@ Decode = Literal["greedy", "sample", "first-unasked"]
 Ending = Literal["line", "question", "text"]
 """Where a text ends: with its first line that says something, with the first line after a question mark, or with
 the model's own end."""
+DRAWERS = 4
+"""Threads that draw the noise of a batch's rows."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +120,14 @@ class Generator:
         several = self._decoding.rows
         encoded = self._encoded(list(texts), special=special)
         start = 1 if self._seq2seq else encoded["input_ids"].shape[1]
-        with torch.inference_mode():
+        with torch.inference_mode(), self._chance(seeds) as chance:
             output = self.model.generate(
                 **encoded,
                 max_new_tokens=max_tokens,
                 do_sample=False,
                 num_beams=several,
                 num_return_sequences=several,
-                logits_processor=self._chance(seeds),
+                logits_processor=chance,
                 stopping_criteria=[self._kinds.criterion(start, ending)],
             )
         rows = [self._text(row[start:].tolist(), max_tokens, ending) for row in output]
@@ -160,10 +164,12 @@ class Generator:
     def _decoded(self, tokens: list[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
-    def _chance(self, seeds: Sequence[int]) -> list[Any]:
+    @contextmanager
+    def _chance(self, seeds: Sequence[int]) -> Iterator[list[Any]]:
         """What makes greedy decoding sample: noise of each row's own, after temperature and top_p."""
         if self._decoding.decode != "sample":
-            return []
+            yield []
+            return
         from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
         steps = LogitsProcessorList()
@@ -171,27 +177,50 @@ class Generator:
             steps.append(TemperatureLogitsWarper(self._decoding.temperature))
         if self._decoding.top_p < 1.0:
             steps.append(TopPLogitsWarper(self._decoding.top_p))
-        return [*steps, _Noise(seeds)]
+        drawers = ThreadPoolExecutor(min(len(seeds), DRAWERS))
+        try:
+            yield [*steps, _Noise(seeds, drawers)]
+        finally:
+            drawers.shutdown(cancel_futures=True)
 
 
 class _Noise:
     """Gumbel noise: the largest of noisy log-probabilities is a fair draw from them, and needs no more than a seed.
 
-    Drawn on the CPU, so that a seed means the same on any device.
+    Drawn on the CPU, so that a seed means the same on any device, and a step ahead, while the model computes.
     """
 
-    def __init__(self, seeds: Sequence[int]) -> None:
+    def __init__(self, seeds: Sequence[int], drawers: Executor) -> None:
         import torch
 
         self._sources = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._drawers = drawers
+        self._ahead: tuple[torch.Tensor, list[Future[None]]] | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        noise, rows = self._ahead or self._begun(scores)
+        for row in rows:
+            row.result()
+        self._ahead = self._begun(scores)
+        return scores.float() + noise.to(scores.device, non_blocking=True)
+
+    def _begun(self, scores: torch.Tensor) -> tuple[torch.Tensor, list[Future[None]]]:
+        """The noise of a step, float32 [rows, tokens] on the CPU, which is there when its rows are done."""
         import torch
 
-        size = scores.shape[1]
-        even = torch.stack([torch.rand(size, generator=source, dtype=torch.float64) for source in self._sources])
-        noise = -torch.log(-torch.log(even.clamp_min(torch.finfo(torch.float64).tiny)))
-        return scores.float() + noise.to(scores.device, torch.float32)
+        noise = torch.empty(scores.shape, pin_memory=scores.is_cuda)
+        return noise, [
+            self._drawers.submit(_draw, row, source) for row, source in zip(noise, self._sources, strict=True)
+        ]
+
+
+def _draw(row: torch.Tensor, source: torch.Generator) -> None:
+    """Put Gumbel noise of the source into a row; in place, as memory for each step would cost more than the numbers."""
+    import torch
+
+    with torch.inference_mode():  # the thread's own; a row that was made in it is changed in it
+        even = torch.rand(len(row), generator=source, dtype=torch.float64)
+        row.copy_(even.clamp_min_(torch.finfo(torch.float64).tiny).log_().neg_().log_().neg_())
 
 
 class _TokenKinds:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
+from functools import wraps
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -287,6 +289,77 @@ def by_text(loaded: Loaded, chances: Any) -> Counter[str]:
     for token, chance in enumerate(chances.tolist()):
         total[loaded.tokenizer.decode([token], skip_special_tokens=True)] += chance
     return total
+
+
+DRAWN = {
+    (6.0, 1.0): (
+        "red star what orange does how small dark part color them the",
+        "can is of center middle black shape small them pink where?",
+        "square or you four in see, which short beige gray top",
+        "shapes which against small just see white which circle big a anything",
+    ),
+    (3.0, 0.98): (
+        "red star what orange does how the dark part color of the",
+        "can is the center middle black what small them pink?",
+        "what green you four in the, which short beige gray?",
+        "shapes which against small can see a star?",
+    ),
+}
+"""What the seeds 0 to 3 have always drawn, by temperature and top_p."""
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), DRAWN)
+def test_a_seed_draws_the_text_that_it_always_drew(models: dict[str, Loaded], temperature: float, top_p: float) -> None:
+    generator = Generator(models["built-in t5"], Decoding("sample", temperature=temperature, top_p=top_p))
+    texts, wanted = ["a big red heart", "is there a star in the center?"] * 2, DRAWN[temperature, top_p]
+    for order in ([0, 1, 2, 3], [2], [3, 0, 1]):
+        results = generator.generate([texts[n] for n in order], order, 12, "text")
+        assert [result.texts[0] for result in results] == [wanted[n] for n in order]
+
+
+@pytest.mark.parametrize("size", [1, 37, 50257])
+def test_the_noise_of_a_row_is_its_seed_s_to_the_last_bit(models: dict[str, Loaded], size: int) -> None:
+    import torch
+
+    def wanted(seed: int) -> list[torch.Tensor]:
+        source = torch.Generator().manual_seed(seed)
+        even = torch.stack([torch.rand(size, generator=source, dtype=torch.float64) for _ in range(4)])
+        return list((-torch.log(-torch.log(even.clamp_min(torch.finfo(torch.float64).tiny)))).float())
+
+    generator = Generator(models["llama"], Decoding("sample"))
+    for seeds in ([5, 2**40, 7, 0, 3, 9], [7], [0, 7]):
+        with torch.inference_mode(), generator._chance(seeds) as (noise,):
+            rows = [noise(None, torch.zeros(len(seeds), size)) for _ in range(4)]
+        for place, seed in enumerate(seeds):
+            assert all(map(torch.equal, [row[place] for row in rows], wanted(seed)))
+
+
+def test_noise_is_drawn_ahead_by_threads_that_end_with_the_batch(
+    models: dict[str, Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    before = threading.active_count()
+    generator = Generator(models["llama"], Decoding("sample"))
+    with torch.inference_mode(), generator._chance(range(3)) as (noise,):
+        noise(None, torch.zeros(3, 50))
+        _, rows = noise._ahead
+        assert [row.result(timeout=60) for row in rows] == [None] * 3, "nobody has asked for the second step yet"
+    assert threading.active_count() == before
+    forward, steps = generator.model.forward, list[int]()
+
+    @wraps(forward)  # transformers looks at its parameters
+    def fails(*arguments: Any, **named: Any) -> Any:
+        steps.append(threading.active_count())
+        if len(steps) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(*arguments, **named)
+
+    monkeypatch.setattr(generator.model, "forward", fails)
+    with pytest.raises(torch.OutOfMemoryError):
+        generator.generate(prompts(3), range(3), 9, "text")
+    assert steps[0] == before < steps[-1]
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(("name", "temperature"), [("llama", 1.0), ("llama", 4.0), ("t5", 6.0)])
