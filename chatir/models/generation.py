@@ -138,11 +138,16 @@ class Generator:
             for tokens_in, beams in zip(given, searches, strict=True)
         ]
 
-    def share_head(self, texts: Sequence[str], *, special: bool = True) -> None:
-        """Read the beginning that these texts have in common once, and not again with each text that has it too."""
-        if not self._seq2seq and self._decoding.decode != "first-unasked":
-            rows = self.tokenizer(list(texts), add_special_tokens=special)["input_ids"]
-            self._head = PromptHead(self.model, common_beginning(rows), rows[0])
+    def share_head(self, texts: Sequence[str], *, special: bool = True) -> str | None:
+        """Read the beginning that these texts have in common once, and not again with each text that has it too.
+
+        Returns why the model cannot, None if it can or if there is nothing to share.
+        """
+        if self._seq2seq or self._decoding.decode == "first-unasked":
+            return None
+        rows = self.tokenizer(list(texts), add_special_tokens=special)["input_ids"]
+        self._head = PromptHead(self.model, common_beginning(rows), rows[0])
+        return self._head.unusable
 
     def _encoded(self, texts: list[str], *, special: bool) -> dict[str, Any]:
         if self._head is not None:

@@ -135,7 +135,8 @@ class LocalModel:
         generator = Generator(loaded, self._decoding)
         if self._alike:
             texts = [self._text(messages, generator.tokenizer) for messages in self._alike]
-            generator.share_head(texts, special=not self.chats)
+            if (why := generator.share_head(texts, special=not self.chats)) is not None:
+                self._progress(f"{self._about['id']}: reads each prompt in full, not its shared beginning once: {why}")
         return generator
 
     def cost(self, tokens_in: int | None, tokens_out: int | None) -> None:

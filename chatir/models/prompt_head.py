@@ -19,14 +19,21 @@ class PromptHead:
     """The keys and values of some tokens, to be put in the place of these tokens in any batch.
 
     They do not depend on a batch or on what was read before, so that the same prompts give the same texts.
+    `unusable` says why a model cannot do with them; None if it can, or if the head is too short to be worth it.
     """
 
     def __init__(self, model: Any, tokens: list[int], example: list[int]) -> None:
         """example: tokens of a prompt that has the head; if it is not read alike with it, there is no head."""
         self.tokens = tokens
-        self._cache = _read(model, tokens) if SHORTEST <= len(tokens) < len(example) else None
-        if self._cache is not None and not self._alike(model, example):
-            self._cache = None
+        self.unusable: str | None = None
+        self._cache = None
+        if not SHORTEST <= len(tokens) < len(example):
+            return
+        self._cache = _read(model, tokens)
+        if self._cache is None:
+            self.unusable = "its cache does not hold the keys and values of all tokens"
+        elif not self._alike(model, example):
+            self._cache, self.unusable = None, "it continues a prompt differently when its beginning is cached"
 
     def begins(self, rows: list[list[int]]) -> bool:
         """Whether there is a head, and each of the rows begins with it and goes on."""

@@ -102,6 +102,7 @@ def test_a_model_that_keeps_only_a_window_reads_each_prompt_whole(tmp_path: Path
     )  # fmt: skip
     head = PromptHead(MistralForCausalLM(config).eval(), list(range(3, 30)), list(range(3, 31)))
     assert not head.begins([list(range(3, 32))])
+    assert head.unusable == "its cache does not hold the keys and values of all tokens"
 
 
 def test_a_model_that_keeps_no_keys_and_values_reads_each_prompt_whole() -> None:
@@ -110,6 +111,7 @@ def test_a_model_that_keeps_no_keys_and_values_reads_each_prompt_whole() -> None
     config = MambaConfig(vocab_size=32, hidden_size=32, state_size=8, num_hidden_layers=2)
     head = PromptHead(MambaForCausalLM(config).eval(), list(range(3, 30)), list(range(3, 31)))
     assert not head.begins([list(range(3, 32))])
+    assert head.unusable == "its cache does not hold the keys and values of all tokens"
 
 
 def test_positions_that_count_from_the_left_edge_are_counted_as_ever() -> None:
@@ -142,7 +144,9 @@ def test_a_head_that_changes_what_follows_is_not_used(
         return read(model, tokens[::-1])
 
     monkeypatch.setattr(prompt_head, "_read", spoiled)
-    assert not PromptHead(models["llama"].model, tokens, [*tokens, 5]).begins([[*tokens, 5]])
+    head = PromptHead(models["llama"].model, tokens, [*tokens, 5])
+    assert not head.begins([[*tokens, 5]])
+    assert head.unusable == "it continues a prompt differently when its beginning is cached"
 
 
 def test_a_beginning_is_as_long_as_all_agree() -> None:

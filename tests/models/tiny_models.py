@@ -40,8 +40,8 @@ def tokenizer(*, bos: bool, chat_template: str | None = None, size: int = 96) ->
 
 
 def causal(folder: Path, *, kind: str = "llama", chat_template: str | None = None, room: int = 1024) -> Path:
-    """A decoder that ends some of its lines, and some of its texts."""
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+    """A decoder that ends some of its lines, and some of its texts; a "mistral" looks back eight tokens only."""
+    from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, MistralConfig
 
     words = tokenizer(bos=True, chat_template=chat_template)
     size, ids = len(words), {"bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0}
@@ -55,8 +55,10 @@ def causal(folder: Path, *, kind: str = "llama", chat_template: str | None = Non
         )
     else:
         sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
-        config = LlamaConfig(vocab_size=size, max_position_embeddings=room, tie_word_embeddings=False, **sizes, **ids)
-        model = _seeded(LlamaForCausalLM, config, words)
+        more = {"vocab_size": size, "max_position_embeddings": room, "tie_word_embeddings": False, **sizes, **ids}
+        window = {"num_key_value_heads": 2, "sliding_window": 8}
+        config = MistralConfig(**more, **window) if kind == "mistral" else LlamaConfig(**more)
+        model = _seeded(AutoModelForCausalLM.from_config, config, words)
     return _saved(folder, model, words)
 
 

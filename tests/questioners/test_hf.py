@@ -151,6 +151,30 @@ def test_what_fails_for_one_dialog_fails_for_that_dialog(tmp_path: Path) -> None
     assert replies[2] == questioner.ask([DIALOGS[1]])[0]
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "told"),
+    [
+        ("mistral", {}, ["its cache does not hold the keys and values of all tokens"]),
+        ("mistral", {"decode": "first-unasked"}, []),
+        ("mistral", {"shots": 0, "prompt": "scenes"}, []),
+        ("llama", {}, []),
+        ("t5", {}, []),
+    ],
+)
+def test_a_model_that_reads_the_shared_beginning_with_each_prompt_is_reported(
+    tmp_path: Path, kind: str, options: dict[str, Any], told: list[str]
+) -> None:
+    folder = tmp_path / "tiny"
+    model = tiny_models.t5(folder) if kind == "t5" else tiny_models.causal(folder, kind=kind, room=4096)
+    lines: list[str] = []
+    choices = {"model": str(model), "precision": "fp32", "prompt": "few-shot", "max_tokens": 2, **options}
+    questioner = HF(Options(**choices), Context(progress=lines.append))
+    for _ in range(2):
+        questioner.ask(DIALOGS[:2])
+    expected = [f"tiny: reads each prompt in full, not its shared beginning once: {why}" for why in told]
+    assert lines == ["loading tiny (fp32)", *expected]
+
+
 def test_a_model_with_a_chat_template_is_asked_in_a_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     generate = Generator.generate
