@@ -41,7 +41,7 @@ def sentences() -> None:
 
 LOADED: dict[str, Callable[[], object]] = {
     "a language model": lambda: language_model("fp32"),
-    "a language model, without a GPU": lambda: language_model("auto"),
+    "a language model, in 8-bit on a CPU": lambda: language_model("8bit"),
     "BLIP-2": blip2,
     "a GGUF file": lambda: load_gguf(Path("weights.gguf")),
     "sentences": sentences,

@@ -16,7 +16,7 @@ from torch import nn
 from chatir import Dialog
 from chatir.answerers.blip2 import Blip2, TransformersOptions
 from chatir.errors import InputError
-from chatir.models import devices, loading, placement
+from chatir.models import loading, placement
 from chatir.models.blip2 import ARCHITECTURE, Blip2Model, Blip2Options
 from chatir.models.devices import CLAIMED, Gpu, checked_device, chosen_device, gpus
 from chatir.models.loading import load_model
@@ -39,7 +39,8 @@ Cards = Callable[..., None]
 @pytest.fixture
 def cards(monkeypatch: pytest.MonkeyPatch) -> Cards:
     """Makes torch find GPUs of so many gigabytes, each (memory, free) or what it has of both."""
-    monkeypatch.setattr(devices, "CLAIMED", CLAIMED)
+    import bitsandbytes  # noqa: F401 - it must not be imported while torch seems to have GPUs
+
     CLAIMED.clear()
 
     def found(*sizes: float | tuple[float, float], capability: tuple[int, int] = (8, 9), used: float = 0) -> None:
