@@ -27,6 +27,7 @@ def test_each_part_runs_and_what_recovers_gives_the_same_answers(
     assert "0 of 8 answers differ; " in full
     assert "out of memory; 4 at once" in full
     assert "0 of 8 answers differ; " in after
+    assert "8 at once again" in after
 
 
 def test_a_part_that_fails_is_told_and_takes_no_other_along(

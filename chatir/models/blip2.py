@@ -110,7 +110,7 @@ class Blip2Model(LookingModel):
         loaded = load_model(
             options.model, self._revision, self._precision, options.device_map, ARCHITECTURE, self._progress
         )
-        self._placed = {"devices": loaded.devices}
+        self._placed = loaded.placed
         model = loaded.model
         speaker = model.language_model
         if (hook := getattr(speaker, "_hf_hook", None)) is not None:  # as Blip2's own `generate` does

@@ -7,8 +7,8 @@ import logging as python_logging
 import sys
 import threading
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from unittest.mock import patch
 from chatir.errors import InputError
 from chatir.models.fp32 import keep_fp32
 from chatir.models.model_size import ModelSize, Precision, model_size
-from chatir.models.placement import QUANTIZED, around, claim, devices, off_gpu, place
+from chatir.models.placement import QUANTIZED, around, claim, off_gpu, place, placed
 
 ONE_AT_A_TIME = threading.Lock()
 """Held while transformers loads a model and its own modules: it patches torch meanwhile. Of two that are loaded at
@@ -27,11 +27,11 @@ _NOTES = frozenset({"readme", "license", "notice", "changelog"})
 
 @dataclass(frozen=True)
 class Loaded:
-    """A transformers model, ready to generate, its tokenizer, and the device that it is on, or that of each part."""
+    """A transformers model, ready to generate, its tokenizer, and where it is, for the record."""
 
     model: Any
     tokenizer: Any
-    devices: str | dict[str, str] = "cpu"
+    placed: Mapping[str, Any] = field(default_factory=lambda: {"devices": "cpu"})
 
 
 def model_identity(model: str, revision: str | None) -> dict[str, str]:
@@ -118,7 +118,7 @@ def load_model(
     with ONE_AT_A_TIME:
         loaded = _load_model(model, revision, precision, device_map, architecture)
         claim(loaded.model)
-    if (told := off_gpu(loaded.devices)) is not None:
+    if (told := off_gpu(loaded.placed["devices"])) is not None:
         note(f"{model}: {told}")
     return loaded
 
@@ -151,7 +151,7 @@ def _load_model(
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     config = model_config(model, revision)
     kind = _kind(config, architecture)
-    placed = place(model, lambda: model_size(kind, config), precision, device_map)
+    where = place(model, lambda: model_size(kind, config), precision, device_map)
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     inner = dtypes[around(device_map)]  # of what is not quantized
     options: dict[str, Any] = {"dtype": dtypes.get(precision, inner), "revision": revision}
@@ -165,8 +165,8 @@ def _load_model(
         options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=inner
         )
-    if placed is not None:
-        options["device_map"] = placed
+    if where is not None:
+        options["device_map"] = where
     try:
         loaded, told = kind.from_pretrained(model, **options)
     except Exception as error:
@@ -176,7 +176,7 @@ def _load_model(
     if lacking := sorted(told["missing_keys"]):  # transformers would make them up, and warn
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise InputError(f"model {model}: cannot be loaded: it lacks the weights {lacking[0]}{more}")
-    return Loaded(loaded.eval(), load_tokenizer(model, revision), devices(loaded))
+    return Loaded(loaded.eval(), load_tokenizer(model, revision), placed(loaded))
 
 
 def _unfit_for_4bit(model: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.dialog import Failure
 from chatir.errors import InputError
-from chatir.models.batches import AHEAD, Batches
+from chatir.models.batches import AHEAD, Batches, memory_ended, stopped_by_gpu_failure
 from chatir.models.completion import Completion, Request
 from chatir.models.generation import Decode, Decoding, Ending, Generated, Generator
 from chatir.models.loading import Loaded, load_model, load_tokenizer, model_identity, size_of
@@ -84,7 +84,7 @@ class LocalModel:
         self._decoding = decoding
         self._max_tokens = max_tokens
         self._alike: list[Sequence[Message]] = []
-        self._placed: dict[str, Any] = {}
+        self._placed: Mapping[str, Any] = {}
         at_once = max(1, batch_size // decoding.rows)
         self._batches = Batches(at_once, identity["id"], context.progress)
         self._remembered = Remembered(context)
@@ -131,13 +131,23 @@ class LocalModel:
     def _generator(self) -> Generator:
         self._progress(f"loading {self._about['id']} ({self._about['precision']})")
         loaded = self._load()
-        self._placed = {"devices": loaded.devices}
+        self._placed = loaded.placed
         generator = Generator(loaded, self._decoding)
         if self._alike:
             texts = [self._text(messages, generator.tokenizer) for messages in self._alike]
-            if (why := generator.share_head(texts, special=not self.chats)) is not None:
+            if (why := self._shared(generator, texts)) is not None:
                 self._progress(f"{self._about['id']}: reads each prompt in full, not its shared beginning once: {why}")
         return generator
+
+    def _shared(self, generator: Generator, texts: Sequence[str]) -> str | None:
+        """Why a generator does not read the beginning of these texts once, None if it does or need not."""
+        with stopped_by_gpu_failure(self._about["id"]):
+            try:
+                return generator.share_head(texts, special=not self.chats)
+            except (MemoryError, RuntimeError) as error:
+                if not memory_ended(error):
+                    raise
+                return "there is not enough memory for it"
 
     def cost(self, tokens_in: int | None, tokens_out: int | None) -> None:
         """Nobody knows what a model at hand costs."""

@@ -58,7 +58,7 @@ class LookingModel(ABC):
         self._images = ImageFolder(context.images)
         self._remembered = Remembered(context)
         self._progress = context.progress
-        self._placed: dict[str, Any] = {}
+        self._placed: Mapping[str, Any] = {}
         self._batches = Batches(batch_size, self.identity["model"]["id"], context.progress)
         self.batch_size = AHEAD * batch_size
         # A batch needs all of its images at once.

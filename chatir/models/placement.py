@@ -111,18 +111,21 @@ def claim(model: Any) -> None:
         weakref.finalize(model, CLAIMED.subtract, claimed)
 
 
-def devices(model: Any) -> str | dict[str, str]:
-    """Where a loaded model is: a device, or that of each part."""
+def placed(model: Any) -> dict[str, Any]:
+    """Where a loaded model is, for the record: `devices`, one or that of each part; `gpus`, what they are called."""
     found: Mapping[str, Any] = getattr(model, "hf_device_map", None) or {"": model.device}
     parts = {name: f"cuda:{place}" if isinstance(place, int) else str(place) for name, place in found.items()}
-    return next(iter(parts.values())) if len(set(parts.values())) == 1 else parts
+    names = {f"cuda:{number}": card.name for number, card in enumerate(gpus())}
+    used = {device: names[device] for device in sorted(set(parts.values())) if device in names}
+    devices = next(iter(parts.values())) if len(set(parts.values())) == 1 else parts
+    return {"devices": devices, **({"gpus": used} if used else {})}
 
 
-def off_gpu(placed: str | Mapping[str, str]) -> str | None:
+def off_gpu(devices: str | Mapping[str, str]) -> str | None:
     """The parts of a model on several devices that are on the CPU or the disk, as a line for the user."""
-    if isinstance(placed, str):
+    if isinstance(devices, str):
         return None
-    away = [name for name, device in placed.items() if device in OFF_GPU]
+    away = [name for name, device in devices.items() if device in OFF_GPU]
     if not away:
         return None
-    return f"{len(away)} of its {len(placed)} parts are not on a GPU but in memory or on disk, which makes it slow"
+    return f"{len(away)} of its {len(devices)} parts are not on a GPU but in memory or on disk, which makes it slow"

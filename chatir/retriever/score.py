@@ -15,7 +15,7 @@ from chatir.files import file_sha256
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.metrics import Figures, Ranks, truncated_share
 from chatir.retriever.ranked_dialogs import check_targets, ranked
-from chatir.retriever.retriever import Identity, Retriever
+from chatir.retriever.retriever import Identity, Retriever, declared
 from chatir.run.file import RunFile
 from chatir.run.provenance import provenance
 from chatir.run.ranks import Ranking, RunRanks
@@ -78,7 +78,8 @@ def score(
         kept = RunRanks(run)
         known = {id_: ranks for id_, ranks in kept.ranks(ranking, dialogs).items() if ranks.top is not None}
         new = [dialog for dialog in dialogs if dialog.id not in known]
-        made_with = provenance() | {"typed": list(typed)} if new else {}
+        device = str(declared(retriever, "device", "cpu")) if new else ""
+        made_with = provenance() | {"typed": list(typed), "device": device}
         for start in range(0, len(new), AT_ONCE):
             part = new[start : start + AT_ONCE]
             report(f"{file.name}: {start} of {len(new)} dialogs ranked")

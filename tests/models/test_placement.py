@@ -223,7 +223,7 @@ def test_players_are_loaded_where_there_is_room_and_note_it(
     assert asker.provenance == {}, "not loaded yet"
     asker.ask([Dialog("a.png", "a big red heart")])
     assert (loads[0]["device_map"], loads[0]["dtype"]) == ("cuda:1", torch.bfloat16)
-    assert asker.provenance == {"devices": "cuda:1"}
+    assert asker.provenance == {"devices": "cuda:1", "gpus": {"cuda:1": "a card"}}
 
 
 def test_a_part_that_is_not_on_a_gpu_is_reported_and_recorded(
@@ -236,7 +236,7 @@ def test_a_part_that_is_not_on_a_gpu_is_reported_and_recorded(
     answerer.model._model  # noqa: B018
     assert loads[0]["device_map"] == "auto"
     parts = {"language_model": "cuda:0", "vision_model": "cuda:1", "qformer": "cpu"}
-    assert answerer.provenance == {"devices": parts}
+    assert answerer.provenance == {"devices": parts, "gpus": {"cuda:0": "a card", "cuda:1": "a card"}}
     assert said[-1].endswith("1 of its 3 parts are not on a GPU but in memory or on disk, which makes it slow")
 
 

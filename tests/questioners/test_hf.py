@@ -13,7 +13,7 @@ from models import tiny_models
 from players import Answering
 
 from chatir import Dialog, Round
-from chatir.errors import InputError
+from chatir.errors import InputError, StoppedRunError
 from chatir.models.completion import Completion
 from chatir.models.generation import Generator
 from chatir.plugins import Context, build
@@ -173,6 +173,28 @@ def test_a_model_that_reads_the_shared_beginning_with_each_prompt_is_reported(
         questioner.ask(DIALOGS[:2])
     expected = [f"tiny: reads each prompt in full, not its shared beginning once: {why}" for why in told]
     assert lines == ["loading tiny (fp32)", *expected]
+
+
+@pytest.mark.parametrize(
+    ("said", "then"),
+    [("CUDA out of memory. Tried 2 GiB", "asks"), ("CUDA error: an illegal memory access was encountered", "stops")],
+)
+def test_a_gpu_without_room_for_the_shared_beginning_reads_it_with_each_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, then: str
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("chatir.models.generation.PromptHead", fails)
+    folder = tiny_models.causal(tmp_path / "tiny", room=4096)
+    lines: list[str] = []
+    questioner = HF(Options(model=str(folder), precision="fp32", max_tokens=2), Context(progress=lines.append))
+    if then == "stops":
+        with pytest.raises(StoppedRunError, match="tiny: the GPU failed"):
+            questioner.ask(DIALOGS[:2])
+        return
+    assert [reply.raw is None for reply in questioner.ask(DIALOGS[:2])] == [False, False]
+    assert lines[1].endswith("its shared beginning once: there is not enough memory for it")
 
 
 def test_a_model_with_a_chat_template_is_asked_in_a_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

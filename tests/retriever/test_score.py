@@ -58,6 +58,8 @@ def test_a_second_call_reuses_the_ranks(file: Path) -> None:
     scores = score(file, again, corpus())
     assert again.encoded == []
     assert scores.new == 0
+    with RunFile.reading(scores.run_file) as run:
+        assert RunRanks(run).provenance(scores.ranking)["device"] == "cpu"
     assert np.array_equal(scores.ranks, first.ranks)
     assert np.array_equal(scores.truncated, first.truncated)
 
