@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import logging as python_logging
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,8 @@ from chatir.models.placement import QUANTIZED, around, claim, off_gpu, place, pl
 ONE_AT_A_TIME = threading.Lock()
 """Held while transformers loads a model and its own modules: it patches torch meanwhile. Of two that are loaded at
 once, a questioner's and an answerer's, each in its player's thread, either may lack its tied weights, or its class."""
+THRESHOLD = 6.0
+"""Of 8-bit, everywhere: inputs of a linear layer whose magnitude reaches it are not quantized (LLM.int8())."""
 _NOTES = frozenset({"readme", "license", "notice", "changelog"})
 
 
@@ -160,7 +164,9 @@ def _load_model(
         warnings.filterwarnings("ignore", message="MatMul8bitLt")
         python_logging.getLogger("bitsandbytes").setLevel(python_logging.ERROR)
     if precision == "8bit":
-        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
+        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_8bit=True, llm_int8_threshold=THRESHOLD
+        )
     elif precision == "4bit":
         options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=inner
@@ -168,7 +174,8 @@ def _load_model(
     if where is not None:
         options["device_map"] = where
     try:
-        loaded, told = kind.from_pretrained(model, **options)
+        with _one_weight_at_a_time() if precision in QUANTIZED and where == "cpu" else nullcontext():
+            loaded, told = kind.from_pretrained(model, **options)
     except Exception as error:
         raise InputError(f"model {model}: cannot be loaded: {_first_line(error)}") from None
     if precision == "4bit" and (layer := _unfit_for_4bit(loaded)):
@@ -177,6 +184,45 @@ def _load_model(
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise InputError(f"model {model}: cannot be loaded: it lacks the weights {lacking[0]}{more}")
     return Loaded(loaded.eval(), load_tokenizer(model, revision), placed(loaded))
+
+
+def _one_weight_at_a_time() -> AbstractContextManager[Any]:
+    """Have transformers read each weight when it quantizes it, and keep nothing of the file in memory."""
+    from transformers import modeling_utils
+
+    return patch.object(modeling_utils, "safe_open", _Shard)
+
+
+class _Shard:
+    """A safetensors file as transformers opens it, mapped into memory only while a weight is read."""
+
+    def __init__(self, file: str, **options: Any) -> None:
+        from safetensors import safe_open
+
+        self._open = partial(safe_open, file, **options)
+
+    def keys(self) -> list[str]:
+        with self._open() as shard:
+            return [*shard.keys()]
+
+    def get_slice(self, name: str) -> _Weight:
+        return _Weight(self._open, name)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class _Weight:
+    """A weight that is not read yet; transformers slices it when it is the next one."""
+
+    def __init__(self, opened: Callable[[], Any], name: str) -> None:
+        self._open, self._name = opened, name
+
+    def __getitem__(self, index: Any) -> Any:
+        with suppress(AttributeError, OSError, TypeError):  # glibc keeps what is freed between two weights
+            ctypes.CDLL(None).malloc_trim(0)
+        with self._open() as shard:
+            return shard.get_slice(self._name)[index].clone()
 
 
 def _unfit_for_4bit(model: Any) -> str | None:

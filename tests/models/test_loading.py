@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from chatir.models.generation import Decoding, Generator
 from chatir.models.loading import Precision, folder_sha256, load_model, load_tokenizer, model_identity
 from chatir.scenes.checkpoints import checkpoints
 
+MAPS = Path("/proc/self/maps")
 PROMPT = "Caption: a big red heart\nQuestion:"
 
 
@@ -273,6 +275,49 @@ def test_a_model_generates_with_quantized_linear_layers(
     assert not any(key.endswith(".wo") for key in quantized)
     (result,) = Generator(loaded, Decoding()).generate([PROMPT], [0], 8, "text")
     assert 0 < result.tokens_out <= 8
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="the system does not list what a process maps")
+@pytest.mark.parametrize("precision", ["8bit", "4bit"])
+def test_of_what_is_quantized_no_more_than_one_weight_is_in_memory_unquantized(
+    makers: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: Precision
+) -> None:
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, BitsAndBytesConfig
+    from transformers.integrations import bitsandbytes as quantizing
+
+    shards = tmp_path / "shards"
+    shutil.copytree(makers["t5"], shards)
+    (shards / "model.safetensors").unlink()
+    AutoModelForSeq2SeqLM.from_pretrained(makers["t5"]).bfloat16().save_pretrained(shards, max_shard_size="50KB")
+    assert len([*shards.glob("*.safetensors")]) > 2
+    how: Any = {"load_in_8bit": True} if precision == "8bit" else {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    plain = AutoModelForSeq2SeqLM.from_pretrained(
+        shards, quantization_config=BitsAndBytesConfig(**how), device_map={"": "cpu"}, dtype=torch.float32
+    )
+    kind = quantizing.Bnb8bitQuantize if precision == "8bit" else quantizing.Bnb4bitQuantize
+    quantize = kind.convert
+    read: list[weakref.ref[Any]] = []
+    mapped, unquantized = [], []
+
+    def convert(self: Any, weights: dict[str, Any], **about: Any) -> Any:
+        read.extend(weakref.ref(weight) for [weight] in weights.values())
+        mapped.append(str(shards) in MAPS.read_text())
+        unquantized.append(sum(weight() is not None for weight in read))
+        return quantize(self, weights, **about)
+
+    monkeypatch.setattr(kind, "convert", convert)
+    loaded = load(shards, precision, "auto")
+    assert len(read) > 10
+    assert not any(mapped)
+    assert str(shards) not in MAPS.read_text()
+    assert set(unquantized) == {1}
+    assert weights(loaded.model) == weights(plain.eval())
+
+
+def weights(model: Any) -> dict[str, list[Any]]:
+    """All numbers of a model, with those of its quantization, where they can be compared."""
+    return {name: [str(each.dtype), each.tolist()] for name, each in model.state_dict().items()}
 
 
 @pytest.mark.parametrize("name", ["llama", "t5"])
