@@ -17,9 +17,11 @@ from chatir.errors import InputError, StoppedRunError
 from chatir.models.lavis import model, worker, worker_process
 from chatir.models.lavis.model import LavisModel, LavisOptions
 from chatir.models.lavis.model_files import config_sha256
+from chatir.models.loading import load_model
 from chatir.models.looks import Look
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
+from chatir.scenes.checkpoints import checkpoints
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 
@@ -105,6 +107,23 @@ def test_the_worker_takes_the_freest_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
     assert worker._freest() == "cuda:1"
     free.clear()
     assert worker._freest() == "cpu"
+
+
+def test_8_bit_leaves_the_same_inputs_unquantized_as_without_lavis_and_is_recorded(played: Played) -> None:
+    from bitsandbytes.nn import Linear8bitLt
+
+    exact, language = (torch.nn.Sequential(torch.nn.Linear(64, 8)) for _ in range(2))
+    language.load_state_dict(exact.state_dict())
+    worker.to_8bit(language)
+    ours = load_model(str(checkpoints()["t5"]), None, "8bit", "cpu").model
+    layers = [layer for model in (language, ours) for layer in model.modules() if isinstance(layer, Linear8bitLt)]
+    assert {layer.state.threshold for layer in layers} == {6.0}
+    assert played.model(precision="8bit").identity["model"]["threshold"] == 6.0
+    assert "threshold" not in played.model(precision="fp32").identity["model"]
+    far = torch.ones(2, 64)
+    far[:, 3] = 1000  # without a threshold, the ones would be rounded to 0 beside it
+    with torch.no_grad():
+        assert torch.allclose(language.eval().to("cpu")(far), exact(far), rtol=0.01, atol=0.1)
 
 
 def test_the_image_used_longest_ago_goes_first_and_a_batch_always_has_room(played: Played) -> None:

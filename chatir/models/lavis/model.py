@@ -19,6 +19,7 @@ from chatir.models.completion import Completion
 from chatir.models.devices import cuda_number
 from chatir.models.lavis.environment import lavis_python
 from chatir.models.lavis.model_files import config_sha256
+from chatir.models.lavis.worker import THRESHOLD
 from chatir.models.lavis.worker_process import WorkerDiedError, WorkerError, lavis_worker, told
 from chatir.models.loading import ONE_AT_A_TIME
 from chatir.models.looks import Look, LookingModel, LostImagesError
@@ -107,6 +108,7 @@ class LavisModel(LookingModel):
             "sha256": config_sha256(Path(found["config"])),
             "lavis": about["lavis"],
             "precision": precision,
+            **({"threshold": THRESHOLD} if precision == "8bit" else {}),  # it was 0 once, and unrecorded
             "plugin": self._plugin,
         }
 

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 LANGUAGE_KEPT = ("wo", "lm_head")  # layers of a T5 that suffer in 8-bit
+THRESHOLD = 6.0  # of 8-bit: inputs of that magnitude are not quantized, as in chatir's own 8-bit
 GIVEN = ("num_beams", "max_len", "min_len", "length_penalty", "inference_method")  # to a predict_answers that takes it
 
 MEMORY_SIGNS = (  # those of chatir/models/batches.py
@@ -244,7 +245,8 @@ def to_8bit(language: Any) -> None:
             if type(layer) is not Linear or name in LANGUAGE_KEPT:
                 continue
             bias = layer.bias is not None
-            small = Linear8bitLt(layer.in_features, layer.out_features, bias, has_fp16_weights=False, device="meta")
+            sizes = (layer.in_features, layer.out_features, bias)
+            small = Linear8bitLt(*sizes, has_fp16_weights=False, threshold=THRESHOLD, device="meta")
             small.weight = Int8Params(layer.weight.data, requires_grad=False, has_fp16_weights=False)
             if bias:
                 small.bias = Parameter(layer.bias.data, requires_grad=False)
