@@ -31,12 +31,17 @@ from chatir.errors import ChatirError, PlayerError, StoppedRunError
 from chatir.signals import stopping_signals
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "auto_envvar_prefix": "CHATIR"}
+ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
+"""They set torch's allocator of GPU memory. torch 2.9 takes `expandable_segments` from the first only, and warns of it
+unless the second is set too."""
 
 
 def main() -> NoReturn:
     """The `chatir` command. It exits at once: a player's thread may still be inside a call that never ends."""
     # Read by torch, which is not imported yet: threads that spin as they wait starve each other on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not any(name in os.environ for name in ALLOCATORS):  # batches of many sizes leave gaps in fixed segments
+        os.environ |= dict.fromkeys(ALLOCATORS[:2], "expandable_segments:True")
     for number in stopping_signals():
         if number != signal.SIGINT:
             signal.signal(number, signal.default_int_handler)

@@ -18,7 +18,7 @@ import pytest
 from players import said
 
 from chatir import Dialog
-from chatir.cli import commands, run
+from chatir.cli import ALLOCATORS, commands, run
 from chatir.simulate import read_dialogs, write_dialogs
 
 CHATIR = [sys.executable, "-m", "chatir"]
@@ -299,3 +299,22 @@ def test_threads_that_wait_sleep_unless_the_user_wants_them_to_spin(own: dict[st
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | own
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == (f"{told}\n", "")
+
+
+SEGMENTS = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", "PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+
+
+@pytest.mark.parametrize("own", [{}, *({name: "max_split_size_mb:64"} for name in ALLOCATORS)], ids=repr)
+def test_memory_of_a_gpu_grows_in_place_unless_the_user_has_set_its_allocator(own: dict[str, str]) -> None:
+    code = (
+        "import json, os, sys; from chatir import cli; assert 'torch' not in sys.modules\n"
+        "def run(arguments):\n"
+        "    import torch\n"
+        "    torch.cuda.is_available(), torch.zeros(9).sum()\n"
+        "    print(json.dumps({name: os.environ[name] for name in cli.ALLOCATORS if name in os.environ}))\n"
+        "    return 0\n"
+        "cli.run = run; cli.main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ALLOCATORS} | own
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (json.loads(done.stdout), done.stderr) == (own or SEGMENTS, "")

@@ -58,7 +58,9 @@ def reply(request: dict[str, object]) -> dict[str, object]:
         case "echo":
             return request
         case "where":
-            return {"pid": os.getpid(), "session": os.getsid(0), "path": os.environ.get("PYTHONPATH")}
+            named = {"path": "PYTHONPATH", "allocator": "PYTORCH_CUDA_ALLOC_CONF"}
+            known = {key: os.environ.get(name) for key, name in named.items()}
+            return {"pid": os.getpid(), "session": os.getsid(0), **known}
         case "exit":
             print("spoke before", "the last words", sep="\n", file=sys.stderr, flush=True)
             sys.exit(3)

@@ -57,9 +57,11 @@ def test_a_process_answers_one_request_after_another(worker: WorkerProcess) -> N
 
 def test_its_session_and_its_packages_are_its_own(worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere/else")
+    monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     where = worker.ask("where")
     assert where["session"] == where["pid"] == worker.pid
     assert where["path"] is None
+    assert where["allocator"] == "expandable_segments:True"
 
 
 def test_one_that_ends_is_explained_by_its_code_and_last_words_and_started_again(worker: WorkerProcess) -> None:
