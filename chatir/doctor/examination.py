@@ -60,7 +60,7 @@ def examine() -> Examination:
         loaded = [each for found in kinds.values() for each in found if isinstance(each, Loaded)]
         looks: dict[str, tuple[str, Callable[[], Sequence[Finding]]]] = {
             "machine": (REINSTALL, lambda: machine_findings(here)),
-            "packages": ("pip install --upgrade chatir", package_findings),
+            "packages": ("pip install --upgrade chatir", lambda: package_findings(here.torch.cuda)),
             "data": (ELSEWHERE, data_findings),
             "lavis": (LAVIS, lavis_findings),
             "keys": (f"unset {BASE_URL}", lambda: key_findings(_login())),

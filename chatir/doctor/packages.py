@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 
 from packaging.requirements import InvalidRequirement, Requirement
 
 from chatir import __version__
-from chatir.doctor.finding import Finding
+from chatir.doctor.finding import Finding, one_line
 from chatir.questioners.smollm2 import INSTALL
 from chatir.run.provenance import PACKAGES, git_revision
 
@@ -32,8 +34,8 @@ def installed(name: str) -> str | None:
         return None
 
 
-def package_findings() -> list[Finding]:
-    """The versions, each requirement that is not met, and each extra."""
+def package_findings(cuda: str | None = None) -> list[Finding]:
+    """The versions, each requirement that is not met, and each extra. cuda: torch's, None for a CPU build."""
     known = versions()
     revision = git_revision()
     listed = ", ".join(f"{name} {version}" for name, version in known.items() if name != OWN and version)
@@ -46,8 +48,27 @@ def package_findings() -> list[Finding]:
         if told := lack(requirement):
             line = f"pip install '{requirement.name}{requirement.specifier}'"
             findings.append(Finding(requirement.name, "needs", told, ((line,),)))
+    findings += [] if cuda is None or known["bitsandbytes"] is None else _quantizing(cuda)
     extras = [extra for extra in asked.metadata.get_all("Provides-Extra") or () if extra not in NO_EXTRAS]
     return findings + [_extra(extra, required(asked.requires or (), extra)) for extra in sorted(extras)]
+
+
+def _quantizing(cuda: str) -> list[Finding]:
+    """A gap where bitsandbytes has no library for a CUDA, so that nothing can be put into 8 or 4 bit on a GPU."""
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)  # it warns of what is said here
+    mend = "unset BNB_CUDA_VERSION" if "BNB_CUDA_VERSION" in os.environ else "pip install --upgrade bitsandbytes"
+    major, minor = (int(part) for part in cuda.split(".")[:2])
+    try:
+        from bitsandbytes.cextension import get_cuda_bnb_library_path
+        from bitsandbytes.cuda_specs import CUDASpecs
+
+        library = get_cuda_bnb_library_path(CUDASpecs((0, 0), f"{major}{minor}", (major, minor)))
+    except Exception as error:  # its import loads a library, and a variable may name none
+        return [Finding("bitsandbytes", "broken", f"finds no library: {one_line(error)}", ((mend,),))]
+    if library.exists():
+        return []
+    said = f"has no library for torch's CUDA {cuda}, which 8 and 4 bit need on a GPU: {library.name} is missing"
+    return [Finding("bitsandbytes", "needs", said, ((mend,),))]
 
 
 def required(lines: Iterable[str], extra: str | None = None) -> list[Requirement]:

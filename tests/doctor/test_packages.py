@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.metadata import PathDistribution, requires, version
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
+from chatir.doctor.examination import examine
 from chatir.doctor.packages import OFFLINE, install_line, lack, lacking, package_findings, required, versions
 
 
@@ -45,6 +47,34 @@ def test_a_distribution_lacks_what_its_extras_do(tmp_path: Path) -> None:
     )
     assert lacking(PathDistribution(info), ["x"]) == ["a-package-that-nobody-has"]
     assert lacking(PathDistribution(info), []) == lacking(None, ["x"]) == []
+
+
+@pytest.mark.parametrize(
+    ("cuda", "variable", "mend"),
+    [
+        ("12.8", None, None),
+        ("12.9", None, None),  # that of 12.8 does
+        ("13.0", None, "pip install --upgrade bitsandbytes"),
+        ("12.8", "131", "unset BNB_CUDA_VERSION"),
+        ("12.8", "new", "unset BNB_CUDA_VERSION"),
+        (None, "131", None),
+    ],
+)
+def test_a_torch_for_whose_cuda_bitsandbytes_has_no_library_is_a_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuda: str | None, variable: str | None, mend: str | None
+) -> None:
+    import torch
+    from bitsandbytes import cextension
+
+    for number in ("121", "128"):
+        (tmp_path / f"libbitsandbytes_cuda{number}{cextension.DYNAMIC_LIBRARY_SUFFIX}").touch()
+    monkeypatch.setattr(cextension, "PACKAGE_DIR", tmp_path)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    if variable is not None:
+        monkeypatch.setenv("BNB_CUDA_VERSION", variable)
+    (packages,) = [section for section in examine().sections if section.name == "packages"]
+    gaps = [finding for finding in packages.findings if finding.what == "bitsandbytes"]
+    assert [finding.mends for finding in gaps] == ([] if mend is None else [((mend,),)])
 
 
 def test_the_offline_extra_has_a_line_that_compiles_nothing() -> None:
