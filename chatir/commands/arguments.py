@@ -63,14 +63,17 @@ def is_there(path: Path) -> None:
 
 
 def check_ready(ready: Readiness) -> None:
-    """Tell what a run will download. Raises InputError for what it lacks: the only gap, or their number after them."""
+    """Tell what a run will download, and of a GPU that it cannot use.
+
+    Raises InputError for what it lacks: the only gap, or their number after them.
+    """
     if len(ready.lacks) > 1:
         for line in ready.lacks:
             note(line)
         raise InputError(f"{len(ready.lacks)} things stand in the way; 'chatir doctor' tells more")
     if ready.lacks:
         raise InputError(ready.lacks[0])
-    for line in ready.downloads:
+    for line in (*ready.downloads, *ready.on_cpu()):
         note(line)
 
 

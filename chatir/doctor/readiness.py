@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from chatir.doctor.machine import unused_gpu
 from chatir.doctor.models import Lack, ModelledOptions
 from chatir.doctor.packages import OWN
 from chatir.doctor.players import FLAGS, Loaded, lacks_with, made_class, needs_images
@@ -17,6 +18,8 @@ from chatir.models.chat.options import ChatOptions
 from chatir.models.lavis.model import LavisOptions
 from chatir.plugins import Context, Kind, find, options_model, plugins
 from chatir.prompts import load_prompt
+from chatir.retriever.options import EncoderOptions
+from chatir.scenes.checkpoints import checkpoints
 from chatir.simulate.budget import unpriced
 from chatir.simulate.setting import cannot_replay, no_images, only_replays
 
@@ -36,14 +39,16 @@ class Wanted(NamedTuple):
 class Looked:
     """A wanted player or retriever that was looked at.
 
-    lacks: what it lacks. local: whether it runs a model in this process, or in LAVIS's. builds: whether it can be
-    built, though perhaps not be asked.
+    lacks: what it lacks. local: whether it runs a model in this process, or in LAVIS's. wants_gpu: whether that is one
+    in this process that takes a GPU where torch finds one. builds: whether it can be built, though perhaps not be
+    asked.
     """
 
     wanted: Wanted
     one: Loaded
     lacks: tuple[Lack, ...] = ()
     local: bool = False
+    wants_gpu: bool = False
     builds: bool = True
 
     @property
@@ -64,6 +69,12 @@ class Readiness:
     looked: tuple[Looked, ...]
     lacks: tuple[str, ...]
     downloads: tuple[str, ...]
+
+    def on_cpu(self) -> Iterator[str]:
+        """A line where a model will run on the CPU though the machine has a GPU; imports torch to tell."""
+        owners = [each.owner for each in self.looked if each.wants_gpu]
+        if owners and (gap := unused_gpu()) is not None:
+            yield f"{' and '.join(owners)} will run on the CPU: {gap.detail}; 'chatir doctor' shows the remedy"
 
 
 def look(
@@ -128,12 +139,20 @@ def _looked(wanted: Wanted, images: Path | None, cost_limit: float | None) -> Lo
         lacks += _of_retriever(options) if wanted.kind == "retrievers" else []
         asks = isinstance(options, ChatOptions)
         local = isinstance(options, ModelledOptions | LavisOptions)
-        found = Looked(wanted, one, tuple(lacks), local, builds=asks or not lacks)
+        found = Looked(wanted, one, tuple(lacks), local, _wants_gpu(options), builds=asks or not lacks)
         if isinstance(options, ChatOptions) and cost_limit is not None and _no_price(options):
             found = replace(found, lacks=(*found.lacks, Lack("a price", error=unpriced(plugin.owner))))
     if images is None and found.needs_images and wanted.kind != "retrievers":
         found = replace(found, lacks=(*found.lacks, Lack("images", error=no_images(plugin.owner))))
     return found
+
+
+def _wants_gpu(options: BaseModel | None) -> bool:
+    """Whether these are a model's that goes to a GPU by itself, and is worth one: the built-in ones are small."""
+    if not isinstance(options, ModelledOptions | EncoderOptions):
+        return False
+    built_in = getattr(options, "model", None) in [str(folder) for folder in checkpoints().values()]
+    return not built_in and getattr(options, "device", None) != "cpu" and getattr(options, "device_map", None) != "cpu"
 
 
 def _led(wanted: Wanted, options: BaseModel | None) -> Wanted | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from chatir.data import default_targets
 from chatir.doctor import weights
 from chatir.doctor.readiness import Wanted, look
 from chatir.doctor.weights import NoDownload, no_download
+from chatir.scenes.checkpoints import checkpoints
+from chatir.scenes.folder import write_scenes
 from chatir.simulate import write_dialogs
 
 Bare = Callable[..., tuple[int, list[str], str]]
@@ -125,6 +128,40 @@ def test_names_and_options_that_are_wrong_are_no_gaps(bare: Bare) -> None:
         code, lines, _ = bare("simulate", *wrong, "--answerer", "blip2", HF_HUB_OFFLINE="1")
         assert (code, len(lines)) == (2, 1)
         assert told in lines[0]
+
+
+def test_a_run_says_once_that_it_leaves_a_gpu_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    write_scenes(Path("scenes"), 2, 0)
+    for name, folder in checkpoints().items():
+        shutil.copytree(folder, name)
+    files = ("--targets", "scenes/targets.json", "--images", "scenes", "--rounds", "1", "--limit", "1")
+    small = ("--answerer", "blip2", "-a", "model=scenes:blip2")
+    own = ("--answerer", "blip2", "-a", "model=blip2")
+    asking = ("--questioner", "hf", "-q", "model=t5", "-q", "prompt=scenes")
+    typed = {
+        ("simulate", *asking, *own, *files): "questioner 'hf' and answerer 'blip2'",
+        ("simulate", "--questioner", "human", *small, *files): "",
+        ("simulate", "--questioner", "human", *own, "-a", "device_map=cpu", *files): "",
+        ("index", "--retriever", "clip", "-r", "model=clip", "--corpus", "scenes"): "retriever 'clip'",
+        ("index", "--retriever", "clip", "-r", "model=clip", "-r", "device=cpu", "--corpus", "scenes"): "",
+    }
+    for driver in (False, True):
+        if driver:
+            (tmp_path / "nvidia-smi").touch(mode=0o755)
+            monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        for words, owners in typed.items():
+            assert run([*words, *(["--fresh"] if words[0] == "simulate" else [])]) == 0
+            told = [line for line in capsys.readouterr().err.splitlines() if "will run on the CPU" in line]
+            build = f"torch {torch.__version__}, a CPU build, which cannot use it"
+            line = f"chatir: {owners} will run on the CPU: an NVIDIA driver is here, but {build}; 'chatir doctor' shows"
+            assert [each.removesuffix(" the remedy") for each in told] == ([line] if owners and driver else [])
 
 
 @pytest.mark.parametrize(

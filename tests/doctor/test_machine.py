@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,6 +73,41 @@ def test_hidden_gpus_are_told_by_the_variable_that_hides_them(monkeypatch: pytes
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     (gpu,) = about_gpus(with_torch(Torch("2.8.0", "12.8"), nvidia=True))
     assert gpu.mends == (("unset CUDA_VISIBLE_DEVICES",),)
+
+
+@pytest.mark.parametrize("built_for", [["sm_80", "sm_90"], ["sm_50", "sm_120"]])
+def test_a_gpu_that_torch_is_not_built_for_is_a_gap_of_its_own_in_torch_s_words(
+    monkeypatch: pytest.MonkeyPatch, built_for: list[str]
+) -> None:
+    import torch
+
+    capability = {"an old card": (3, 7), "a card": (8, 0), "a new card": (12, 0)}
+    cards = [*capability]
+
+    def properties(number: int) -> SimpleNamespace:
+        torch.cuda._check_capability()  # as the first call that needs a GPU does
+        torch.cuda._check_cubins()
+        major, minor = capability[cards[number]]
+        return SimpleNamespace(name=cards[number], total_memory=8 * 10**9, major=major, minor=minor)
+
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built_for)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: cards[number])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda number: capability[cards[number]])
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    here = machine()
+    fit = ["a card"] if "sm_80" in built_for else ["a new card"]
+    assert [card for number, card in enumerate(cards) if number not in here.torch.unfit] == fit
+    assert set(json.loads(json.dumps(asdict(here)))["torch"]["unfit"]) == {str(number) for number in here.torch.unfit}
+    found = about_gpus(here)[:3]
+    assert [card for card, finding in zip(cards, found, strict=True) if not finding.gap] == fit
+    for finding in found:
+        if finding.gap:
+            assert "this torch is not built for it: " in finding.detail
+            assert finding.mends
+            assert finding.mends[0][0].startswith("pip install ")
 
 
 def test_a_torch_that_cannot_be_imported_is_broken() -> None:
