@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from chatir.models.loading import (
     load_tokenizer,
     model_config,
     model_identity,
+    reserve_room,
     size_of,
 )
 from chatir.models.looks import Look, LookingModel
@@ -92,9 +93,17 @@ class Blip2Model(LookingModel):
         self._precision: Precision = chosen_precision(
             options.precision, options.device_map, lambda: size_of(options.model, self._revision, ARCHITECTURE)
         )
+        self._source = (options.model, self._revision, self._precision, options.device_map, ARCHITECTURE)
+        self._reserved: Callable[[], object] = lambda: None
         self._about = {**about, "precision": self._precision}
         self._tokens = lru_cache(maxsize=2 * AHEAD * options.batch_size)(self._tokenized)  # looked at thrice
         super().__init__(context, batch_size=options.batch_size, kept_images=options.kept_images)
+
+    def ready(self) -> None:
+        """Reserve memory for the model, unless the cache may spare it. Raises InputError if there is not enough."""
+        if not self._remembered.on and not self._placed:
+            self._reserved()
+            self._reserved = reserve_room(self, *self._source)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -107,9 +116,7 @@ class Blip2Model(LookingModel):
 
         self._progress(f"loading {self._about['id']} ({self._precision})")
         options = self._options
-        loaded = load_model(
-            options.model, self._revision, self._precision, options.device_map, ARCHITECTURE, self._progress
-        )
+        loaded = load_model(*self._source, note=self._progress, reserved=self._reserved)
         self._placed = loaded.placed
         model = loaded.model
         speaker = model.language_model

@@ -19,7 +19,7 @@ from unittest.mock import patch
 from chatir.errors import InputError
 from chatir.models.fp32 import keep_fp32
 from chatir.models.model_size import ModelSize, Precision, model_size
-from chatir.models.placement import QUANTIZED, around, claim, off_gpu, place, placed
+from chatir.models.placement import QUANTIZED, around, claim, off_gpu, place, placed, reserve
 
 ONE_AT_A_TIME = threading.Lock()
 """Held while transformers loads a model and its own modules: it patches torch meanwhile. Of two that are loaded at
@@ -110,16 +110,18 @@ def load_model(
     device_map: str,
     architecture: str | None = None,
     note: Callable[[str], None] = lambda line: None,
+    reserved: Callable[[], object] = lambda: None,
 ) -> Loaded:
     """Load an encoder-decoder or a causal model, no code of its author's run.
 
     precision: not `auto`. device_map: as `place` reads it. architecture: a class of transformers, for what is neither.
-    note: called with a line about a part that has no room on a GPU. Raises InputError for a model that cannot be
-    loaded, or for which there is not enough memory.
+    note: called with a line about a part that has no room on a GPU. reserved: gives back what `reserve_room` reserved.
+    Raises InputError for a model that cannot be loaded, or for which there is not enough memory.
     """
     if (around(device_map) if precision in QUANTIZED else precision) == "fp32":
         keep_fp32()
     with ONE_AT_A_TIME:
+        reserved()
         loaded = _load_model(model, revision, precision, device_map, architecture)
         claim(loaded.model)
     if (told := off_gpu(loaded.placed["devices"])) is not None:
@@ -132,6 +134,24 @@ def size_of(model: str, revision: str | None, architecture: str | None = None) -
     config = model_config(model, revision)
     with ONE_AT_A_TIME:
         return model_size(_kind(config, architecture), config)
+
+
+def reserve_room(
+    owner: object,
+    model: str,
+    revision: str | None,
+    precision: Precision,
+    device_map: str,
+    architecture: str | None = None,
+) -> Callable[[], object]:
+    """Keep the room free that a model will take when it is loaded, as long as its owner is there.
+
+    Returns the function that gives it back. Raises InputError where there is not enough memory.
+    """
+    size = size_of(model, revision, architecture)
+    with ONE_AT_A_TIME:
+        where = place(model, lambda: size, precision, device_map)
+        return reserve(owner, 0 if size is None else size.room(precision, around(device_map)), where)
 
 
 def _kind(config: Any, architecture: str | None) -> Any:

@@ -14,7 +14,7 @@ from chatir.errors import InputError
 from chatir.models.batches import AHEAD, Batches, memory_ended, stopped_by_gpu_failure
 from chatir.models.completion import Completion, Request
 from chatir.models.generation import Decode, Decoding, Ending, Generated, Generator
-from chatir.models.loading import Loaded, load_model, load_tokenizer, model_identity, size_of
+from chatir.models.loading import Loaded, load_model, load_tokenizer, model_identity, reserve_room, size_of
 from chatir.models.model_name import ModelName
 from chatir.models.model_size import Precision
 from chatir.models.placement import chosen_precision
@@ -64,7 +64,7 @@ class LocalModel:
 
     def __init__(
         self,
-        load: Callable[[], Loaded],
+        load: Callable[[Callable[[], object]], Loaded],
         identity: dict[str, Any],
         context: Context,
         *,
@@ -72,13 +72,17 @@ class LocalModel:
         max_tokens: int,
         batch_size: int,
         chats: bool = False,
+        reserve: Callable[[object], Callable[[], object]] | None = None,
     ) -> None:
         """A model that `load` brings when it is needed; `identity` is what it is, whatever its name may mean.
 
-        chats: whether messages go through the model's chat template; else it goes on with one text.
+        chats: whether messages go through the model's chat template; else it goes on with one text. reserve: keeps the
+        room that the model will take, and returns what gives it back, with which `load` is called.
         """
         self.chats = chats
         self._load = load
+        self._reserve = reserve
+        self._reserved: Callable[[], object] = lambda: None
         self._about = identity
         self._progress = context.progress
         self._decoding = decoding
@@ -100,8 +104,10 @@ class LocalModel:
         if options.chat == "on" and not chats:
             raise InputError(f"model {options.model}: has no chat template: use chat=off")
 
-        def load() -> Loaded:
-            return load_model(options.model, revision, precision, options.device_map, note=context.progress)
+        source = (options.model, revision, precision, options.device_map)
+
+        def load(reserved: Callable[[], object]) -> Loaded:
+            return load_model(*source, note=context.progress, reserved=reserved)
 
         return cls(
             load,
@@ -111,6 +117,7 @@ class LocalModel:
             max_tokens=options.max_tokens,
             batch_size=options.batch_size,
             chats=chats,
+            reserve=lambda owner: reserve_room(owner, *source),
         )
 
     @property
@@ -122,6 +129,12 @@ class LocalModel:
         """Read what these requests have in common at their beginning once, and not again with each like them."""
         self._alike = [request.messages for request in requests]
 
+    def ready(self) -> None:
+        """Reserve memory for the model, unless the cache may spare it. Raises InputError if there is not enough."""
+        if self._reserve is not None and not self._remembered.on and not self._placed:
+            self._reserved()
+            self._reserved = self._reserve(self)
+
     @property
     def provenance(self) -> dict[str, Any]:
         """For the record: where the model is, once it is loaded."""
@@ -130,7 +143,7 @@ class LocalModel:
     @cached_property
     def _generator(self) -> Generator:
         self._progress(f"loading {self._about['id']} ({self._about['precision']})")
-        loaded = self._load()
+        loaded = self._load(self._reserved)
         self._placed = loaded.placed
         generator = Generator(loaded, self._decoding)
         if self._alike:

@@ -19,6 +19,10 @@ class LocalPlayer:
         """Dialogs a call, at most: more than the model's own batches, so that they can be sorted by length."""
         return self.model.batch_size
 
+    def ready(self) -> None:
+        """Raise InputError, before a run starts, if there is not enough memory for the model."""
+        self.model.ready()
+
     @property
     def provenance(self) -> dict[str, Any]:
         """For the record: the device that the model is on, or that of each of its parts, once it is loaded."""

@@ -69,6 +69,10 @@ class LookingModel(ABC):
     def identity(self) -> dict[str, Any]:
         """What fixes a completion but the look: the `model`, a mapping with its `id`, and how it decodes."""
 
+    def ready(self) -> None:
+        """Raise InputError, before a run starts, for what the model lacks."""
+        return
+
     @property
     def provenance(self) -> dict[str, Any]:
         """For the record: where the model is, once it is loaded."""

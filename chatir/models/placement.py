@@ -105,10 +105,23 @@ def claim(model: Any) -> None:
     for weight in model.parameters():
         if weight.device.type == "cuda":
             weights[weight.device.index or 0] += weight.nbytes
-    claimed = Counter({number: int(ROOM * size) for number, size in weights.items()})
-    if claimed:
-        CLAIMED.update(claimed)
-        weakref.finalize(model, CLAIMED.subtract, claimed)
+    _claimed(model, {number: int(ROOM * size) for number, size in weights.items()})
+
+
+def reserve(owner: object, room: float, where: str | None) -> Callable[[], object]:
+    """Count the room that a model will take where `place` puts it, until the function that is returned is called.
+
+    owner: without it the room is free again, too.
+    """
+    cards = range(len(gpus()))
+    number = (where or "cpu").removeprefix("cuda").removeprefix(":") or "0"
+    taken = [int(number)] if number.isdecimal() else [*cards] if where not in (None, *OFF_GPU) else []
+    return _claimed(owner, {number: int(room / len(taken)) for number in taken})
+
+
+def _claimed(owner: object, bytes_by_gpu: Mapping[int, int]) -> Callable[[], object]:
+    CLAIMED.update(bytes_by_gpu)
+    return weakref.finalize(owner, CLAIMED.subtract, bytes_by_gpu)
 
 
 def placed(model: Any) -> dict[str, Any]:

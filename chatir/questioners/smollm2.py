@@ -37,7 +37,7 @@ class SmolLM2(PromptedModel):
         with weights.open("rb") as file:
             sha256 = file_digest(file, "sha256").hexdigest()
         self.model = LocalModel(
-            lambda: load_gguf(weights),
+            lambda reserved: load_gguf(weights),
             {"id": "SmolLM2-135M-Instruct", "file": weights.name, "sha256": sha256, "precision": "fp32"},
             context,
             decoding=Decoding(),

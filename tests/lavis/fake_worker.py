@@ -43,7 +43,8 @@ def reply(request: dict[str, object]) -> dict[str, object]:
         case "load":
             if Path(__file__ + ".unloadable").exists():
                 sys.exit("no room to load it")
-            return {"device": request["device"].replace("auto", "cpu")}
+            device = str(request["device"]).replace("auto", "cpu")
+            return {"device": device, "gpu": None if device == "cpu" else "a card"}
         case "encode":
             images.difference_update(request["drop"])
             images.update(image["key"] for image in request["images"])

@@ -89,7 +89,7 @@ def test_a_device_is_asked_for_by_its_word_and_recorded(played: Played, monkeypa
     player = played.model(device="cuda:1")
     assert player.provenance == {}
     player.complete(looks("one"))
-    assert player.provenance == {"devices": "cuda:1"}
+    assert player.provenance == {"devices": "cuda:1", "gpus": {"cuda:1": "a card"}}
     assert player.identity["model"]["precision"] == "8bit"
     assert played.model(device="cpu").identity["model"]["precision"] == "fp32"
     for device, told in (("cuda:2", "finds 2 of CUDA's: use device=cpu"), ("gpu", "must be auto, cpu, cuda or")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,12 +23,14 @@ from chatir.models.devices import CLAIMED, Gpu, checked_device, chosen_device, g
 from chatir.models.loading import load_model
 from chatir.models.local import LocalOptions
 from chatir.models.model_size import ModelSize, Precision, model_size
-from chatir.models.placement import around, auto_precision, chosen_precision, claim, place
+from chatir.models.placement import around, auto_precision, chosen_precision, claim, place, reserve
+from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 from chatir.questioners.hf import HF, Options
 from chatir.retriever.clip import CLIP
 from chatir.retriever.clip import Options as ClipOptions
 from chatir.scenes.checkpoints import checkpoints
+from chatir.simulate import simulate
 
 GB = 10**9
 XXL = ModelSize(9_845_538_816, 2_252_461_568, 2_118_428_160)
@@ -250,6 +253,54 @@ def test_a_model_without_room_is_refused_before_it_is_loaded(
     with pytest.raises(InputError, match="needs about 20 GB in 8bit"):
         model._model  # noqa: B018
     assert not loads
+
+
+def test_players_that_do_not_fit_together_are_refused_before_anybody_is_asked(
+    cards: Cards, loads: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(loading, "model_size", lambda kind, config: XXL)
+    cards(24.5, (24.5, 3))
+    asker = HF(Options(model="scenes:t5", prompt="scenes"), Context())
+    answerer = Blip2(TransformersOptions(model="scenes:blip2"), Context(images=tmp_path))
+    with pytest.raises(InputError, match=r"blip2: needs about 20 GB in 8bit .* but 4\.4 GB on the freest of 2"):
+        simulate([Dialog("a.png", "a big red heart")], asker, answerer, out=tmp_path / "run.json")
+    assert not loads
+    assert not (tmp_path / "run.run").exists()
+    asker.ready()
+    asker.ask([Dialog("a.png", "a big red heart")])
+    assert loads[0]["device_map"] == "cuda:0", "the room that it has reserved"
+    asker.ready()
+    assert not sum(CLAIMED.values()), "what is loaded takes what it takes: here it is on the CPU"
+
+
+def test_a_model_that_the_cache_may_spare_is_not_refused(
+    cards: Cards, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(loading, "model_size", lambda kind, config: XXL)
+    cards(8)
+    with closing(ReplyCache(tmp_path / "cache")) as cache:
+        for made in (
+            HF(Options(model="scenes:t5", prompt="scenes"), Context(cache=cache)),
+            Blip2(TransformersOptions(model="scenes:blip2"), Context(images=tmp_path, cache=cache)),
+        ):
+            made.ready()
+    with pytest.raises(InputError, match="needs about 20 GB"):
+        HF(Options(model="scenes:t5", prompt="scenes"), Context()).ready()
+
+
+def test_room_that_is_reserved_is_free_again_without_its_owner(cards: Cards) -> None:
+    cards(25, 25)
+    owner = nn.Linear(1, 1)
+    for where, taken in (("cuda:1", [0, 7]), ("cuda", [7, 0]), ("auto", [3, 3]), ("cpu", [0, 0]), (None, [0, 0])):
+        give_back = reserve(owner, 7, where)
+        assert [CLAIMED[0], CLAIMED[1]] == taken, where
+        give_back()
+        give_back()
+        assert not any(CLAIMED.values())
+    reserve(owner, 7, "cuda:1")
+    del owner
+    gc.collect()
+    assert not any(CLAIMED.values())
 
 
 @pytest.mark.parametrize("precision", ["8bit", "4bit"])

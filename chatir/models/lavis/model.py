@@ -241,7 +241,8 @@ class LavisModel(LookingModel):
             self._forget()
             raise InputError(f"{self.title} cannot be loaded: {error}") from None
         self._loaded = True
-        self._placed = {"devices": loaded["device"]}
+        device, gpu = loaded["device"], loaded.get("gpu")
+        self._placed = {"devices": device, **({"gpus": {device: gpu}} if gpu else {})}
 
     def _forget(self) -> None:
         self._loaded = False

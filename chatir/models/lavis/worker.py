@@ -8,7 +8,7 @@ A request is `{"op": ..., ...}`; its reply is what the operation gives, or `{"er
                                                         {"cuda"}: the number of GPUs
     imports                                             {}: LAVIS can be imported
     check   name, model_type, plugin                    {"config"}: its file, where the model answers free questions
-    load    the same, precision, device                 {"device"}: the one chosen for `auto`
+    load    the same, precision, device                 {"device", "gpu"}: the one chosen for `auto`, its name
     encode  images: [{key, width, height, rgb}], drop   {}: of `rgb`, base64; encoded once and kept, those of `drop` not
     answer  items: [{key, text}], num_beams, ...        {"answers": [{text, ...}], "seconds"} or {"missing": [key]}
 """
@@ -176,6 +176,9 @@ class Worker:
         on_gpu = device != "cpu"
         if on_gpu:
             torch.cuda.set_device(device)  # bitsandbytes works on the current one
+        if precision == "fp32":  # torch would round the factors of products to TF32
+            torch.backends.cudnn.allow_tf32 = False
+            torch.set_float32_matmul_precision("highest")
         # LAVIS turns what is loaded to "cpu" into fp32. "cpu:0", the same device, leaves the weights as they are:
         # those of a large T5 need half the memory until they are on the GPU, in 8-bit.
         first = {"fp16": device, "8bit": "cpu:0" if on_gpu else "cpu"}.get(precision, "cpu")
@@ -189,7 +192,7 @@ class Worker:
             to_8bit(model.t5_model)
         self._model = SplitT5(model.to(device)) if split else Whole(model.to(device))
         self._prepare, self._device = prepare["eval"], device
-        return {"device": device}
+        return {"device": device, "gpu": torch.cuda.get_device_name(device) if on_gpu else None}
 
     def encode(self, images: list[dict[str, Any]], drop: list[str]) -> dict[str, Any]:
         """See images, and keep what was seen of them on the host."""
