@@ -23,7 +23,10 @@ CLAIMED: Counter[int] = Counter()
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU that torch can use. memory, free: bytes; free is None where it is unknown. capability: `9.0`."""
+    """A GPU that torch can use. memory, free: bytes; free is None if it was not asked, or did not tell.
+
+    capability: `9.0`.
+    """
 
     name: str
     memory: int
@@ -32,8 +35,8 @@ class Gpu:
 
     @property
     def room(self) -> int:
-        """Bytes that are free; all of its memory where that is unknown."""
-        return self.memory if self.free is None else self.free
+        """Bytes that are free; none where that is unknown, as of a GPU that is full."""
+        return self.free or 0
 
     @property
     def half(self) -> Literal["bf16", "fp16"]:
@@ -41,26 +44,28 @@ class Gpu:
         return "bf16" if int(self.capability.partition(".")[0]) >= 8 else "fp16"
 
 
-def gpus() -> tuple[Gpu, ...]:
+def gpus(*, free: bool = True) -> tuple[Gpu, ...]:
     """The GPUs, in torch's order.
 
+    free: whether to ask what is free, for which CUDA takes some hundred megabytes of each GPU until this process ends.
     What torch has reserved in this process and does not use counts as free, unless a model here will use it when it
     runs.
     """
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return tuple(_gpu(number) for number in range(count))
+    return tuple(_gpu(number, ask=free) for number in range(count))
 
 
-def _gpu(number: int) -> Gpu:
+def _gpu(number: int, *, ask: bool) -> Gpu:
     from torch import cuda
 
     about = cuda.get_device_properties(number)
     free = None
-    with suppress(Exception):  # a GPU that is full, or that another process has to itself
-        reserved, used = cuda.memory_reserved(number), max(cuda.memory_allocated(number), CLAIMED[number])
-        free = max(0, int(cuda.mem_get_info(number)[0]) + reserved - used)
+    if ask:
+        with suppress(Exception):  # a GPU that is full, or that another process has to itself
+            reserved, used = cuda.memory_reserved(number), max(cuda.memory_allocated(number), CLAIMED[number])
+            free = max(0, int(cuda.mem_get_info(number)[0]) + reserved - used)
     return Gpu(str(about.name), int(about.total_memory), free, f"{about.major}.{about.minor}")
 
 
@@ -106,7 +111,7 @@ def cuda_number(device: str) -> int | None:
 def read_memory() -> tuple[int | None, int | None]:
     """Bytes of the machine's memory in all, and available now; None for what the system does not tell."""
     memory = available = None
-    with suppress(OSError, ValueError, IndexError):
+    with suppress(OSError, ValueError, LookupError):
         rows = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
         memory, available = (int(rows[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
     with suppress(OSError, ValueError):

@@ -207,13 +207,13 @@ class _Noise:
         for row in rows:
             row.result()
         self._ahead = self._begun(scores)
-        return scores.float() + noise.to(scores.device, non_blocking=True)
+        return scores.float() + noise.to(scores.device, non_blocking=noise.is_pinned())
 
     def _begun(self, scores: torch.Tensor) -> tuple[torch.Tensor, list[Future[None]]]:
         """The noise of a step, float32 [rows, tokens] on the CPU, which is there when its rows are done."""
         import torch
 
-        noise = torch.empty(scores.shape, pin_memory=scores.is_cuda)
+        noise = torch.empty(scores.shape, dtype=torch.float32, pin_memory=scores.is_cuda)
         return noise, [
             self._drawers.submit(_draw, row, source) for row, source in zip(noise, self._sources, strict=True)
         ]

@@ -55,8 +55,10 @@ def model_size(architecture: Any, config: Any) -> ModelSize | None:
         return None
     try:
         with torch.device("meta"):
-            build = getattr(architecture, "from_config", None) or architecture._from_config
-            model = build(config)
+            if hasattr(architecture, "from_config"):  # without a word, it would ask whether to run its author's code
+                model = architecture.from_config(config, trust_remote_code=False)
+            else:
+                model = architecture._from_config(config)
     except Exception:  # an architecture may compute with its weights as it is made
         return None
     in_fp32 = list(model._keep_in_fp32_modules or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -41,19 +42,28 @@ def auto_precision(size: ModelSize | None, cards: Sequence[Gpu], *, together: bo
 
 
 def _cards(device_map: str) -> tuple[Gpu, ...]:
-    """The GPUs that a `device_map` speaks of."""
+    """The GPUs that a `device_map` speaks of, without what is free. Raises InputError for one that is not there."""
     if device_map in OFF_GPU:
         return ()
-    word, colon, number = device_map.partition(":")
-    if word != "cuda":
-        return gpus()
-    return gpus()[int(number or 0) :][:1] if not colon or number.isdecimal() else ()
+    cards = gpus(free=False)
+    if (number := _number(device_map)) is None:
+        return cards
+    if number >= len(cards):
+        told = f"there is no such device, of CUDA's there are {len(cards)}"
+        raise InputError(f"device_map={device_map}: {told}: use device_map=auto")
+    return cards[number : number + 1]
+
+
+def _number(device_map: str) -> int | None:
+    """The number of the one GPU that a `device_map` names, None where it names none."""
+    asked = re.fullmatch(r"cuda(?::(\d{1,3}))?", device_map)
+    return None if asked is None else int(asked[1] or 0)
 
 
 def around(device_map: str) -> Precision:
-    """The precision of the layers that 8bit and 4bit leave as they are."""
+    """The precision of the layers that 8bit and 4bit leave as they are; the same machine gives the same."""
     cards = _cards(device_map)
-    return cards[freest(cards)].half if cards else "fp32"
+    return max(cards, key=lambda card: card.memory).half if cards else "fp32"
 
 
 def place(model: str, size: Callable[[], ModelSize | None], precision: Precision, device_map: str) -> str | None:
@@ -66,32 +76,32 @@ def place(model: str, size: Callable[[], ModelSize | None], precision: Precision
     if device_map != "auto":
         return device_map
     cards, counted = gpus(), size()
-    inner = around(device_map)
-    needed = None if counted is None else counted.room(precision, inner)
     if not cards:
         available = read_memory()[1]
-        if needed is not None and available is not None and needed > available:
-            raise InputError(_no_room(model, counted, precision, inner, available, "of memory", "cpu"))
+        if counted is not None and available is not None and counted.room(precision, "fp32") > available:
+            raise InputError(_no_room(model, counted, precision, available, f"{_gigabytes(available)} of memory are"))
         return "cpu" if precision in QUANTIZED else None
-    number = freest(cards)
-    if needed is None or (cards[number].room < needed <= sum(card.room for card in cards)):
+    if counted is None:
         return "auto"
-    if needed > cards[number].room:
-        whose = "on the GPU" if len(cards) == 1 else f"on the freest of {len(cards)} GPUs"
-        raise InputError(_no_room(model, counted, precision, inner, cards[number].room, whose, f"cuda:{number}"))
-    return f"cuda:{number}"
+    needed, number = counted.room(precision, around(device_map)), freest(cards)
+    if needed <= cards[number].room:
+        return f"cuda:{number}"
+    room = sum(card.room for card in cards)
+    if needed <= room:
+        return "auto"
+    told = f"{_gigabytes(room)} of the GPU are" if len(cards) == 1 else f"{_gigabytes(room)} of {len(cards)} GPUs are"
+    raise InputError(_no_room(model, counted, precision, room, told, f"cuda:{number}"))
 
 
-def _no_room(
-    model: str, size: ModelSize | None, precision: Precision, inner: str, room: float, whose: str, device: str
-) -> str:
-    assert size is not None
-    lower: tuple[Precision, ...] = ("bf16", "8bit", "4bit")
+def _no_room(model: str, size: ModelSize, precision: Precision, room: float, free: str, device: str = "cpu") -> str:
+    """The line that refuses a model, with what would fit into the room."""
+    inner = around("auto")
+    lower: tuple[Precision, ...] = ("bf16" if inner == "fp32" else inner, "8bit", "4bit")
     fitting = next((f"precision={each}" for each in lower if size.room(each, inner) <= room), "a smaller model")
-    told = f"model {model}: needs about {_gigabytes(size.room(precision, inner))} in {precision}"
+    needed = f"needs about {_gigabytes(size.room(precision, inner))} in {precision} ({ROOM} times its weights)"
     return (
-        f"{told} ({ROOM} times its weights), but {_gigabytes(room)} {whose} are free: use {fitting}, or free memory; "
-        f"device_map={device} loads it anyway"
+        f"model {model}: {needed}, but {free} free: use {fitting}, or free memory; "
+        f"precision={precision} with device_map={device} loads it anyway"
     )
 
 
@@ -113,9 +123,9 @@ def reserve(owner: object, room: float, where: str | None) -> Callable[[], objec
 
     owner: without it the room is free again, too.
     """
-    cards = range(len(gpus()))
-    number = (where or "cpu").removeprefix("cuda").removeprefix(":") or "0"
-    taken = [int(number)] if number.isdecimal() else [*cards] if where not in (None, *OFF_GPU) else []
+    number = _number(where or "cpu")
+    spread = range(len(gpus(free=False)) if where not in (None, *OFF_GPU) else 0)
+    taken = [*spread] if number is None else [number]
     return _claimed(owner, {number: int(room / len(taken)) for number in taken})
 
 
@@ -128,7 +138,7 @@ def placed(model: Any) -> dict[str, Any]:
     """Where a loaded model is, for the record: `devices`, one or that of each part; `gpus`, what they are called."""
     found: Mapping[str, Any] = getattr(model, "hf_device_map", None) or {"": model.device}
     parts = {name: f"cuda:{place}" if isinstance(place, int) else str(place) for name, place in found.items()}
-    names = {f"cuda:{number}": card.name for number, card in enumerate(gpus())}
+    names = {f"cuda:{number}": card.name for number, card in enumerate(gpus(free=False))}
     used = {device: names[device] for device in sorted(set(parts.values())) if device in names}
     devices = next(iter(parts.values())) if len(set(parts.values())) == 1 else parts
     return {"devices": devices, **({"gpus": used} if used else {})}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chatir.errors import InputError
 from chatir.files import file_sha256
 from chatir.models.loading import model_identity
+from chatir.models.placement import claim
 from chatir.plugins import Context
 from chatir.retriever.blip import image_features, text_features
 from chatir.retriever.dialog_text import TextReader
@@ -86,7 +87,9 @@ class ChatIR(TwoTower):
     def _loaded(self) -> Any:
         from chatir.retriever.original_blip import read_checkpoint
 
-        return read_checkpoint(self._path).towers(self.device, self._dtype)
+        towers = read_checkpoint(self._path).towers(self.device, self._dtype)
+        claim(towers)
+        return towers
 
     def _text_features(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         return text_features(self._model, ids, mask)

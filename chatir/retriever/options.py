@@ -1,4 +1,4 @@
-"""The options that encoders share, and the device that they run on."""
+"""The options that encoders share."""
 
 from __future__ import annotations
 
@@ -40,11 +40,6 @@ class ModelOptions(EncoderOptions):
 
     model: ModelName
     revision: str | None = None
-
-
-def chosen_batch_tokens(batch_tokens: int | None, device: str) -> int:
-    """Tokens of texts encoded at once on a type of device, `cpu` or `cuda`."""
-    return batch_tokens or BATCH_TOKENS[device]
 
 
 def chosen_limit(max_tokens: int | None, limit: int, most: int | None = None) -> int:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.files import os_error
-from chatir.models.batches import free_memory
+from chatir.models.batches import free_memory, memory_ended
 from chatir.models.devices import checked_device, chosen_device
 from chatir.models.fp32 import keep_fp32
 from chatir.models.images import MAX_BYTES, ImageError, decoded
 from chatir.plain_data import plain_data
 from chatir.plugins import Context
 from chatir.retriever.dialog_text import Row, TextReader, dialog_text
-from chatir.retriever.options import EncoderOptions, chosen_batch_tokens
+from chatir.retriever.options import BATCH_TOKENS, EncoderOptions
 from chatir.retriever.token_batches import BudgetedBatches
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class TwoTower(ABC):
         self._separator = options.separator
         self._reader = reader
         self._progress = context.progress
-        batch_tokens = chosen_batch_tokens(options.batch_tokens, checked_device(options.device))
+        batch_tokens = options.batch_tokens or BATCH_TOKENS[checked_device(options.device)]
         self._text_batches = BudgetedBatches(batch_tokens, "tokens", self._id, context.progress)
         self._image_batches = BudgetedBatches(options.batch_size, "images", self._id, context.progress)
 
@@ -143,7 +143,13 @@ class TwoTower(ABC):
         self._progress(f"loading {self._id} ({self._precision})")
         if self._precision == "fp32":
             keep_fp32()
-        return self._loaded()
+        try:
+            return self._loaded()
+        except (MemoryError, RuntimeError) as error:
+            if not memory_ended(error):
+                raise
+            told = f"there is not enough memory to load it on {self.device}: use another device or precision"
+            raise InputError(f"model {self._id}: {told}") from None
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -37,7 +37,7 @@ GIVEN: list[tuple[Precision, Precision]] = sorted(
 
 def placed(cards: list[Gpu], size: ModelSize, precision: Precision) -> tuple[str, str] | None:
     """The precision and the cards of a model, whose room is taken; None where it is refused."""
-    with patch.object(placement, "gpus", lambda: tuple(cards)):
+    with patch.object(placement, "gpus", lambda **_: tuple(cards)):
         chosen = placement.chosen_precision(precision, "auto", lambda: size)
         try:
             device = placement.place("a model", lambda: size, chosen, "auto")

@@ -92,6 +92,9 @@ def test_a_device_is_asked_for_by_its_word_and_recorded(played: Played, monkeypa
     assert player.provenance == {"devices": "cuda:1", "gpus": {"cuda:1": "a card"}}
     assert player.identity["model"]["precision"] == "8bit"
     assert played.model(device="cpu").identity["model"]["precision"] == "fp32"
+    first = played.model(device="cuda")
+    first.complete(looks("one"))
+    assert first.provenance["devices"] == "cuda:0"
     for device, told in (("cuda:2", "finds 2 of CUDA's: use device=cpu"), ("gpu", "must be auto, cpu, cuda or")):
         with pytest.raises(InputError, match=f"^device={device}: .*{told}"):
             played.model(device=device).complete(looks("one"))
@@ -112,7 +115,9 @@ def test_the_worker_takes_the_freest_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_8_bit_leaves_the_same_inputs_unquantized_as_without_lavis_and_is_recorded(played: Played) -> None:
     from bitsandbytes.nn import Linear8bitLt
 
+    torch.manual_seed(0)
     exact, language = (torch.nn.Sequential(torch.nn.Linear(64, 8)) for _ in range(2))
+    exact[0].weight.data[:, 3] = 0
     language.load_state_dict(exact.state_dict())
     worker.to_8bit(language)
     ours = load_model(str(checkpoints()["t5"]), None, "8bit", "cpu").model
@@ -123,7 +128,7 @@ def test_8_bit_leaves_the_same_inputs_unquantized_as_without_lavis_and_is_record
     far = torch.ones(2, 64)
     far[:, 3] = 1000  # without a threshold, the ones would be rounded to 0 beside it
     with torch.no_grad():
-        assert torch.allclose(language.eval().to("cpu")(far), exact(far), rtol=0.01, atol=0.1)
+        assert torch.allclose(language.eval().to("cpu")(far), exact(far), atol=0.02)
 
 
 def test_the_image_used_longest_ago_goes_first_and_a_batch_always_has_room(played: Played) -> None:

@@ -317,9 +317,15 @@ def test_a_seed_draws_the_text_that_it_always_drew(models: dict[str, Loaded], te
         assert [result.texts[0] for result in results] == [wanted[n] for n in order]
 
 
+@pytest.mark.parametrize("default", ["float32", "bfloat16"])
 @pytest.mark.parametrize("size", [1, 37, 50257])
-def test_the_noise_of_a_row_is_its_seed_s_to_the_last_bit(models: dict[str, Loaded], size: int) -> None:
+def test_the_noise_of_a_row_is_its_seed_s_to_the_last_bit(
+    models: dict[str, Loaded], size: int, default: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
+
+    empty = torch.empty  # torch's default is another while a model is being loaded in another thread
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: empty(*a, **{"dtype": getattr(torch, default), **k}))
 
     def wanted(seed: int) -> list[torch.Tensor]:
         source = torch.Generator().manual_seed(seed)
@@ -330,6 +336,7 @@ def test_the_noise_of_a_row_is_its_seed_s_to_the_last_bit(models: dict[str, Load
     for seeds in ([5, 2**40, 7, 0, 3, 9], [7], [0, 7]):
         with torch.inference_mode(), generator._chance(seeds) as (noise,):
             rows = [noise(None, torch.zeros(len(seeds), size)) for _ in range(4)]
+        assert rows[0].dtype == torch.float32
         for place, seed in enumerate(seeds):
             assert all(map(torch.equal, [row[place] for row in rows], wanted(seed)))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import io
+import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,9 +19,10 @@ from torch import nn
 from chatir import Dialog
 from chatir.answerers.blip2 import Blip2, TransformersOptions
 from chatir.errors import InputError
-from chatir.models import loading, placement
+from chatir.models import devices, loading, placement
 from chatir.models.blip2 import ARCHITECTURE, Blip2Model, Blip2Options
 from chatir.models.devices import CLAIMED, Gpu, checked_device, chosen_device, gpus
+from chatir.models.lavis import worker
 from chatir.models.loading import load_model
 from chatir.models.local import LocalOptions
 from chatir.models.model_size import ModelSize, Precision, model_size
@@ -80,12 +83,12 @@ def test_a_model_that_fits_nowhere_is_refused_with_what_would_fit(cards: Cards) 
     with pytest.raises(InputError) as told:
         place("org/xxl", lambda: XXL, "bf16", "auto")
     assert str(told.value) == (
-        "model org/xxl: needs about 34 GB in bf16 (1.4 times its weights), but 24 GB on the GPU are free: "
-        "use precision=8bit, or free memory; device_map=cuda:0 loads it anyway"
+        "model org/xxl: needs about 34 GB in bf16 (1.4 times its weights), but 24 GB of the GPU are free: "
+        "use precision=8bit, or free memory; precision=bf16 with device_map=cuda:0 loads it anyway"
     )
     assert place("org/xxl", lambda: XXL, "bf16", "cuda:0") == "cuda:0"
     cards((25, 4), (25, 5))
-    with pytest.raises(InputError, match=r"but 5 GB on the freest of 2 GPUs are free: use a smaller model"):
+    with pytest.raises(InputError, match=r"but 9 GB of 2 GPUs are free: use a smaller model, or"):
         place("org/xxl", lambda: XXL, "8bit", "auto")
 
 
@@ -133,6 +136,33 @@ def test_fp16_counts_the_layers_that_stay_in_fp32(cards: Cards) -> None:
     assert auto_precision(None, [old]) == "fp16"
 
 
+def test_the_precision_around_8bit_is_the_same_whatever_is_free(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
+    def about(number: int) -> Any:
+        return SimpleNamespace(name="a card", total_memory=[40, 32][number] * GB, major=[8, 7][number], minor=0)
+
+    for free in (40, 1):
+        cards((40, free), (32, 30))
+        monkeypatch.setattr(torch.cuda, "get_device_properties", about)
+        assert (around("auto"), around("cuda:1")) == ("bf16", "fp16")
+
+
+def test_a_device_map_that_names_no_gpu_of_this_machine_is_refused_when_a_player_is_built(cards: Cards) -> None:
+    cards(25)
+    with pytest.raises(InputError, match=r"^device_map=cuda:5: there is no such device, of CUDA's there are 1: use"):
+        HF(Options(model="scenes:t5", prompt="scenes", device_map="cuda:5"), Context())
+
+
+def test_the_code_of_a_model_s_author_is_not_run_to_count_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = json.loads((checkpoints()["t5"] / "config.json").read_text())
+    ours = {"model_type": "blip-2", "is_encoder_decoder": True, "auto_map": {"AutoModelForSeq2SeqLM": "mod.Mine"}}
+    (tmp_path / "config.json").write_text(json.dumps(config | ours))
+    (tmp_path / "mod.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Mine: pass")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    assert loading.size_of(str(tmp_path), None) is None
+    assert not (tmp_path / "ran").exists()
+
+
 def test_what_cuda_takes_of_a_gpu_is_not_counted_on() -> None:
     flan_xl = ModelSize(2_214_592_512, 635_164_672, 503_316_480)
     assert flan_xl.room("bf16") < 8.2 * GB
@@ -153,14 +183,36 @@ def test_memory_that_torch_keeps_for_a_model_is_not_free(cards: Cards) -> None:
     assert gpus()[0].free == 22 * GB
 
 
-def test_a_gpu_that_does_not_tell_what_is_free_counts_as_empty(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
-    def busy(number: int) -> tuple[int, int]:
-        raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable")
+def busy(number: int) -> tuple[int, int]:
+    if number == 0:
+        raise torch.OutOfMemoryError("CUDA error: out of memory")
+    return 10 * GB, 25 * GB
 
-    cards(25)
+
+def test_a_gpu_that_has_no_room_for_cuda_itself_is_full(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards(25, 25)
     monkeypatch.setattr(torch.cuda, "mem_get_info", busy)
-    (card,) = gpus()
-    assert (card.free, card.room) == (None, 25 * GB)
+    assert [(card.free, card.room) for card in gpus()] == [(None, 0), (10 * GB, 10 * GB)]
+    assert chosen_device("auto") == "cuda:1"
+    assert worker._freest() == "cuda:1"
+
+
+def test_only_where_a_model_goes_is_every_gpu_asked_what_is_free(
+    cards: Cards, loads: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards(25, 25)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", pytest.fail)
+    asker = HF(Options(model="scenes:t5", prompt="scenes", device_map="cuda:1"), Context())
+    asker.ready()
+    asker.ask([Dialog("a.png", "a big red heart")])
+    assert loads[0]["device_map"] == "cuda:1"
+
+
+def test_a_machine_that_does_not_tell_what_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  8000 kB\n")
+    monkeypatch.setattr(devices, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(devices, "LIMIT", tmp_path / "limit")
+    assert devices.read_memory()[1] is None
 
 
 def test_sizes_are_those_of_what_transformers_loads(tmp_path: Path) -> None:
@@ -262,7 +314,7 @@ def test_players_that_do_not_fit_together_are_refused_before_anybody_is_asked(
     cards(24.5, (24.5, 3))
     asker = HF(Options(model="scenes:t5", prompt="scenes"), Context())
     answerer = Blip2(TransformersOptions(model="scenes:blip2"), Context(images=tmp_path))
-    with pytest.raises(InputError, match=r"blip2: needs about 20 GB in 8bit .* but 4\.4 GB on the freest of 2"):
+    with pytest.raises(InputError, match=r"blip2: needs about 20 GB in 8bit .* but 7\.4 GB of 2 GPUs are free"):
         simulate([Dialog("a.png", "a big red heart")], asker, answerer, out=tmp_path / "run.json")
     assert not loads
     assert not (tmp_path / "run.run").exists()

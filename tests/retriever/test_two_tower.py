@@ -297,6 +297,20 @@ def test_an_image_without_direction_is_named(folder: Path, tmp_path: Path, image
         retriever.encode_prepared([retriever.prepare(Image.new("RGB", (9, 9)))])
 
 
+def test_a_model_that_memory_cannot_hold_is_loaded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[int] = []
+
+    def full() -> None:
+        loads.append(1)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    retriever = clip(folder)
+    monkeypatch.setattr(retriever, "_loaded", full)
+    with pytest.raises(InputError, match="there is not enough memory to load it on cpu: use another device or prec"):
+        retriever.encode_dialogs(texts(40))
+    assert len(loads) == 1
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "CPU", "cuda:99", "mps"])
 def test_a_device_that_is_not_there_is_told(folder: Path, device: str) -> None:
     with pytest.raises(InputError, match=f"^device={device}: (must be|there is no such device)"):

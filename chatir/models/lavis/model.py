@@ -76,6 +76,7 @@ class LavisModel(LookingModel):
     def __init__(self, options: LavisOptions, context: Context) -> None:
         self._options = options
         self._gpu = cuda_number(options.device)
+        self._device = options.device if self._gpu is None else f"cuda:{self._gpu}"
         self._plugin = _sha256(options.plugin) if options.plugin is not None else None
         self._worker = lavis_worker(lavis_python(options.python), options.log)
         self._loaded = False
@@ -233,8 +234,9 @@ class LavisModel(LookingModel):
         precision = self._about["precision"]
         self._progress(f"loading {self.title} ({precision})")
         try:
-            with ONE_AT_A_TIME:  # what another model takes is not free, though it is still being loaded
-                loaded = self._worker.ask("load", precision=precision, device=self._options.device, **self._names)
+            with ONE_AT_A_TIME:  # what another model takes is not free until it is loaded
+                pass
+            loaded = self._worker.ask("load", precision=precision, device=self._device, **self._names)
         except WorkerError as error:
             raise told(error, self._options.python) from None
         except WorkerDiedError as error:

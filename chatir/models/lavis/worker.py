@@ -233,8 +233,11 @@ def _freest() -> str:
     """The GPU with the most free memory, the CPU where there is none."""
     import torch
 
-    free = [torch.cuda.mem_get_info(number)[0] for number in range(_gpus())]
-    return f"cuda:{free.index(max(free))}" if free else "cpu"
+    free = {}
+    for number in range(_gpus()):
+        with contextlib.suppress(Exception):  # a GPU that is full, or that another process has to itself
+            free[f"cuda:{number}"] = torch.cuda.mem_get_info(number)[0]
+    return max(free, key=lambda device: free[device]) if free else "cuda:0" if _gpus() else "cpu"
 
 
 def to_8bit(language: Any) -> None:
