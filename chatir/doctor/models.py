@@ -19,13 +19,12 @@ from chatir.errors import InputError
 from chatir.models.blip2 import Blip2Options
 from chatir.models.chat.endpoint import OPENAI_KEY, ChatEndpoint
 from chatir.models.chat.options import ChatOptions
-from chatir.models.devices import freest
 from chatir.models.lavis.environment import lavis_python
 from chatir.models.lavis.model import LavisOptions
 from chatir.models.loading import model_in_folder
 from chatir.models.local import LocalOptions
 from chatir.models.model_name import BUILT_IN
-from chatir.models.placement import auto_precision
+from chatir.models.placement import auto_precision, inner_precision
 from chatir.plugins import Context
 from chatir.retriever.options import ModelOptions
 
@@ -150,10 +149,8 @@ def precision_here(options: ModelledOptions, model: str, here: Machine) -> str:
 
 def _needed(model: str, precision: str, here: Machine) -> float | None:
     """Bytes that a model takes here in a precision, None where its size is not known."""
-    cards = here.torch.gpus
-    around = cards[freest(cards)].half if cards else "fp32"
     size = SIZES.get(model)
-    return None if size is None else size.room(precision, around)
+    return None if size is None else size.room(precision, inner_precision(here.torch.gpus))
 
 
 def _too_large(options: ModelledOptions, model: str, here: Machine) -> str | None:

@@ -62,7 +62,11 @@ def _number(device_map: str) -> int | None:
 
 def around(device_map: str) -> Precision:
     """The precision of the layers that 8bit and 4bit leave as they are; the same machine gives the same."""
-    cards = _cards(device_map)
+    return inner_precision(_cards(device_map))
+
+
+def inner_precision(cards: Sequence[Gpu]) -> Precision:
+    """The same on some GPUs: bf16, or fp16 where the largest has none; fp32 without any."""
     return max(cards, key=lambda card: card.memory).half if cards else "fp32"
 
 
