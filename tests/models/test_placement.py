@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import io
-import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -153,11 +151,8 @@ def test_a_device_map_that_names_no_gpu_of_this_machine_is_refused_when_a_player
 
 
 def test_the_code_of_a_model_s_author_is_not_run_to_count_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = json.loads((checkpoints()["t5"] / "config.json").read_text())
-    ours = {"model_type": "blip-2", "is_encoder_decoder": True, "auto_map": {"AutoModelForSeq2SeqLM": "mod.Mine"}}
-    (tmp_path / "config.json").write_text(json.dumps(config | ours))
+    (tmp_path / "config.json").write_text('{"model_type": "vit", "auto_map": {"AutoModelForCausalLM": "mod.Mine"}}')
     (tmp_path / "mod.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Mine: pass")
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     assert loading.size_of(str(tmp_path), None) is None
     assert not (tmp_path / "ran").exists()
@@ -270,13 +265,16 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_players_are_loaded_where_there_is_room_and_note_it(
-    cards: Cards, loads: list[dict[str, Any]], tmp_path: Path
+    cards: Cards, loads: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    claimed: list[Any] = []
+    monkeypatch.setattr(loading, "claim", claimed.append)
     cards((25, 20), (25, 22))
     asker = HF(Options(model="scenes:t5", prompt="scenes"), Context())
     assert asker.config["model"]["precision"] == "bf16"
     assert asker.provenance == {}, "not loaded yet"
     asker.ask([Dialog("a.png", "a big red heart")])
+    assert claimed == [asker.model._generator.model]
     assert (loads[0]["device_map"], loads[0]["dtype"]) == ("cuda:1", torch.bfloat16)
     assert asker.provenance == {"devices": "cuda:1", "gpus": {"cuda:1": "a card"}}
 
