@@ -56,6 +56,14 @@ def test_a_part_that_does_not_fit_the_card_is_told_and_not_begun(monkeypatch: py
     assert not line.failed
 
 
+def test_a_table_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        bench.main(["--tiny", "--json", str(tmp_path / "no" / "bench.json")])
+    assert "there is no such folder" in capsys.readouterr().err
+
+
 def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     if bench.cards():
         pytest.skip("there is a GPU")

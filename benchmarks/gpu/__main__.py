@@ -93,6 +93,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there, too")
     parser.add_argument("--tiny", action="store_true", help="models of no size, on any machine: tries the script")
     options = parser.parse_args(words)
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"--json {options.json}: there is no such folder")
     if not cards() and not options.tiny:
         print("there is no GPU: nothing is measured (--tiny tries the script)")
         return 0

@@ -45,7 +45,8 @@ def index(
     The vectors lie in the data folder, for every run and command that names the same retriever, list and images.
     The same command typed again goes on where it stopped, and encodes what has changed since.
 
-    Exit codes: 0 all there, 2 wrong use or bad input (broken images too), 130 interrupted; what came is saved.
+    Exit codes: 0 all there, 2 wrong use or bad input (broken images too), 3 a GPU failed, 130 interrupted;
+    what came is saved.
     """
     from chatir.data import default_corpus
     from chatir.retriever.imported import import_vectors

@@ -43,6 +43,8 @@ def score(
     Each dialog, cut after every round, searches the corpus for its target; the exact ranks are kept in the run file
     beside the dialogue file, and the curve is printed. What a run file holds already, for the same retriever and
     corpus, is not computed again. An index of the corpus is made first if there is none; see 'chatir index'.
+
+    Exit codes: 0 done, 2 wrong use or bad input, 3 a GPU failed, 130 interrupted; ranks are saved as they come.
     """
     check_folder(images)
     check_search(retriever, retriever_options, corpus, files)  # before what imports torch

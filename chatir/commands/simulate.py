@@ -171,7 +171,8 @@ def simulate(
     With --retriever, the dialogs are scored when they are done, as 'chatir score' does.
 
     Exit codes: 0 done, 1 some dialogs failed (they are named), 2 wrong use or bad input (a rejected key too),
-    3 stopped before the cost limit or by an exhausted quota, 130 interrupted; what came is always saved.
+    3 stopped before the cost limit, by an exhausted quota or by a GPU (out of memory, or failed), 130
+    interrupted; what came is always saved.
     """
     from chatir.commands.default_name import Side, check_apart, run_files
     from chatir.commands.dry_running import foresee

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from textwrap import shorten
 from typing import TypeVar
 
 from chatir.dialog import Failure
 from chatir.errors import StoppedRunError
 from chatir.models.completion import Completion
+from chatir.models.gpu_errors import first_line, memory_ended, stopped_by_gpu_failure
 from chatir.models.loading import ONE_AT_A_TIME
 
 Result = TypeVar("Result")
@@ -18,30 +17,10 @@ AHEAD = 4
 """Batches' worth of dialogs that are taken at once, so that sorting them by length leaves little padding."""
 PATIENCE = 16
 """Batches that fit before twice as much is tried; that many times two after each time that it did not last."""
-MEMORY_SIGNS = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "not enough memory",
-    "alloc_failed",
-    "allocation_failed",  # as cuDNN 9 says it
-    "_status_not_initialized",  # cuBLAS and cuDNN have no memory for their handles
-)
-"""How errors, in lower case, say that memory was exhausted; the LAVIS worker has its own copy."""
-GPU_FAILURE_SIGNS = (
-    "illegal memory access",
-    "illegal instruction was encountered",
-    "device-side assert triggered",
-    "unspecified launch failure",
-    "misaligned address",
-    "hardware stack error",
-    "invalid program counter",
-    "operation not supported on global/shared address space",
-    "the launch timed out and was terminated",
-    "uncorrectable ecc error",
-    "uncorrectable nvlink error",
-)
-"""How CUDA's errors, in lower case, name those after which every call of the process fails."""
+
+
+ALONE = 8
+"""Single requests without enough memory, one after the other, that mean that there will be none for the next one."""
 
 
 class AtOnce:
@@ -126,6 +105,7 @@ class Batches:
         self._model = model
         self._at_once = AtOnce(size, "", model, progress)
         self._completed = False
+        self._failed = 0
 
     @property
     def size(self) -> int:
@@ -138,7 +118,7 @@ class Batches:
         """The completion of each place, in batches that follow the order given.
 
         Raises StoppedRunError for a model that has never completed anything and lacks the memory for a single place,
-        and for an error after which the GPU is of no use to this process.
+        for one that lacks it several times in a row, and for an error after which the GPU is of no use to this process.
         """
         while places:
             batch = places[: self.size]
@@ -146,7 +126,9 @@ class Batches:
             if completions is None:
                 if len(batch) > 1:
                     continue
-                if not self._completed and (len(places) == 1 or self._attempted(places[-1:], complete) is None):
+                self._failed += 1
+                hopeless = not self._completed or self._failed >= ALONE
+                if hopeless and (len(places) == 1 or self._attempted(places[-1:], complete) is None):
                     raise self._stopped()
                 completions = [Completion(None, Failure("out_of_memory", "not even one at a time fits"))]
             yield from zip(batch, completions, strict=True)
@@ -156,7 +138,8 @@ class Batches:
         self, batch: list[int], complete: Callable[[list[int]], list[Completion]]
     ) -> list[Completion] | None:
         completions = self._at_once.attempt(len(batch), lambda: complete(batch), alone=len(batch) == 1)
-        self._completed |= any(completion.text is not None for completion in completions or [])
+        if any(completion.text is not None for completion in completions or []):
+            self._completed, self._failed = True, 0
         return completions
 
     def _stopped(self) -> StoppedRunError:
@@ -165,30 +148,6 @@ class Batches:
             f"{self._model}: out of memory even with one at once ({self._at_once.error}); {remedy}",
             "once there is enough memory, the same command goes on; another precision or model is another run",
         )
-
-
-@contextmanager
-def stopped_by_gpu_failure(model: str) -> Iterator[None]:
-    """Turns an error after which every later call of the process would fail too into a StoppedRunError."""
-    try:
-        yield
-    except RuntimeError as error:
-        if any(sign in str(error).lower() for sign in GPU_FAILURE_SIGNS):
-            raise StoppedRunError(f"{model}: the GPU failed ({first_line(error)})") from error
-        raise
-
-
-def memory_ended(error: BaseException) -> bool:
-    """Whether an error says that the memory, a GPU's or the machine's, did not suffice."""
-    import torch
-
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or any(sign in str(error).lower() for sign in MEMORY_SIGNS)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says in one line, which is cut, and its type where it says nothing."""
-    return shorten(next(iter(str(error).strip().splitlines()), type(error).__name__), 200, placeholder="...")
 
 
 def make_room() -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 from chatir.errors import InputError
 
 MEMORY = Path("/proc/meminfo")
-LIMIT = Path("/sys/fs/cgroup/memory.max")
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """What a container may use, where it is less than the machine has."""
 
 CLAIMED: Counter[int] = Counter()
@@ -114,9 +114,10 @@ def read_memory() -> tuple[int | None, int | None]:
     with suppress(OSError, ValueError, LookupError):
         rows = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
         memory, available = (int(rows[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    with suppress(OSError, ValueError):
-        limit = int(LIMIT.read_text())
-        memory, available = (limit if size is None else min(size, limit) for size in (memory, available))
+    for file in LIMITS:
+        with suppress(OSError, ValueError):
+            limit = int(file.read_text())
+            memory, available = (limit if size is None else min(size, limit) for size in (memory, available))
     if memory is None:
         with suppress(OSError, ValueError):
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 from chatir.errors import InputError
 from chatir.models.fp32 import keep_fp32
+from chatir.models.gpu_errors import gpu_error, loading_errors
 from chatir.models.model_size import ModelSize, Precision, model_size
 from chatir.models.placement import QUANTIZED, around, claim, off_gpu, place, placed, reserve
 
@@ -120,7 +121,7 @@ def load_model(
     """
     if (around(device_map) if precision in QUANTIZED else precision) == "fp32":
         keep_fp32()
-    with ONE_AT_A_TIME:
+    with ONE_AT_A_TIME, loading_errors(model):
         reserved()
         loaded = _load_model(model, revision, precision, device_map, architecture)
         claim(loaded.model)
@@ -197,6 +198,8 @@ def _load_model(
         with _one_weight_at_a_time() if precision in QUANTIZED and where == "cpu" else nullcontext():
             loaded, told = kind.from_pretrained(model, **options)
     except Exception as error:
+        if gpu_error(error):
+            raise
         raise InputError(f"model {model}: cannot be loaded: {_first_line(error)}") from None
     if precision == "4bit" and (layer := _unfit_for_4bit(loaded)):
         raise InputError(f"model {model}: bitsandbytes' 4-bit on this CPU does not take the sizes of {layer}: use 8bit")

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.dialog import Failure
 from chatir.errors import InputError
-from chatir.models.batches import AHEAD, Batches, memory_ended, stopped_by_gpu_failure
+from chatir.models.batches import AHEAD, Batches
 from chatir.models.completion import Completion, Request
 from chatir.models.generation import Decode, Decoding, Ending, Generated, Generator
+from chatir.models.gpu_errors import memory_ended, stopped_by_gpu_failure
 from chatir.models.loading import Loaded, load_model, load_tokenizer, model_identity, reserve_room, size_of
 from chatir.models.model_name import ModelName
 from chatir.models.model_size import Precision

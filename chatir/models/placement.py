@@ -14,6 +14,12 @@ from chatir.models.model_size import ROOM, ModelSize, Precision
 
 QUANTIZED = ("8bit", "4bit")
 OFF_GPU = ("cpu", "disk")
+SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")
+"""What accelerate may spread a model by."""
+ELSEWHERE = re.compile(r"cpu|(mps|xpu|npu|hpu|mlu|musa|sdaa)(:\d{1,3})?")
+"""Devices without CUDA."""
+CPU = -1
+"""The number of the machine's own memory where that of a GPU is looked for."""
 OWN = 600_000_000
 """Bytes of a GPU that CUDA itself takes: never free for a model."""
 
@@ -22,11 +28,12 @@ def chosen_precision(precision: Precision, device_map: str, size: Callable[[], M
     """What `auto` means here: fp32 on a CPU; on a GPU a half precision where that fits, else 8bit.
 
     size: of the model; called only where it matters. It is the memory that the GPUs have that counts, not what is
-    free of it: the same machine gives the same precision.
+    free of it: the same machine gives the same precision. Raises InputError for a device that is none, or not there.
     """
+    cards = _cards(device_map)
     if precision != "auto":
         return precision
-    if not (cards := _cards(device_map)):
+    if not cards:
         return "fp32"
     return auto_precision(size(), cards, together=device_map != "auto")
 
@@ -42,11 +49,18 @@ def auto_precision(size: ModelSize | None, cards: Sequence[Gpu], *, together: bo
 
 
 def _cards(device_map: str) -> tuple[Gpu, ...]:
-    """The GPUs that a `device_map` speaks of, without what is free. Raises InputError for one that is not there."""
-    if device_map in OFF_GPU:
-        return ()
+    """The GPUs that a `device_map` speaks of, without what is free.
+
+    Raises InputError for a word that is none, and for a GPU that is not there.
+    """
+    number = _number(device_map)
+    if number is None and device_map not in SPREAD:
+        if ELSEWHERE.fullmatch(device_map):
+            return ()
+        told = f"must be {', '.join(SPREAD)}, cpu, cuda, cuda:NUMBER or another kind of device"
+        raise InputError(f"device_map={device_map}: {told}")
     cards = gpus(free=False)
-    if (number := _number(device_map)) is None:
+    if number is None:
         return cards
     if number >= len(cards):
         told = f"there is no such device, of CUDA's there are {len(cards)}"
@@ -81,7 +95,8 @@ def place(model: str, size: Callable[[], ModelSize | None], precision: Precision
         return device_map
     cards, counted = gpus(), size()
     if not cards:
-        available = read_memory()[1]
+        if (available := read_memory()[1]) is not None:
+            available = max(0, available - CLAIMED[CPU])
         if counted is not None and available is not None and counted.room(precision, "fp32") > available:
             raise InputError(_no_room(model, counted, precision, available, f"{_gigabytes(available)} of memory are"))
         return "cpu" if precision in QUANTIZED else None
@@ -127,10 +142,12 @@ def reserve(owner: object, room: float, where: str | None) -> Callable[[], objec
 
     owner: without it the room is free again, too.
     """
-    number = _number(where or "cpu")
-    spread = range(len(gpus(free=False)) if where not in (None, *OFF_GPU) else 0)
-    taken = [*spread] if number is None else [number]
-    return _claimed(owner, {number: int(room / len(taken)) for number in taken})
+    if where in (None, *OFF_GPU):
+        return _claimed(owner, {CPU: int(room)})
+    if (number := _number(str(where))) is not None:
+        return _claimed(owner, {number: int(room)})
+    free = [card.room for card in gpus()]
+    return _claimed(owner, {number: int(room * own / max(1, sum(free))) for number, own in enumerate(free)})
 
 
 def _claimed(owner: object, bytes_by_gpu: Mapping[int, int]) -> Callable[[], object]:

@@ -15,7 +15,8 @@ from chatir.dialog import Dialog
 from chatir.dialog_ranks import DialogRanks
 from chatir.errors import ChatirError, InputError
 from chatir.image_names import image_key
-from chatir.models.batches import make_room, memory_ended, stopped_by_gpu_failure
+from chatir.models.batches import make_room
+from chatir.models.gpu_errors import memory_ended, stopped_by_gpu_failure
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.given import given_vectors
 from chatir.retriever.ranks import target_ranks

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.files import os_error
-from chatir.models.batches import free_memory, memory_ended
+from chatir.models.batches import free_memory
 from chatir.models.devices import checked_device, chosen_device
 from chatir.models.fp32 import keep_fp32
+from chatir.models.gpu_errors import loading_errors
 from chatir.models.images import MAX_BYTES, ImageError, decoded
 from chatir.plain_data import plain_data
 from chatir.plugins import Context
@@ -143,13 +144,8 @@ class TwoTower(ABC):
         self._progress(f"loading {self._id} ({self._precision})")
         if self._precision == "fp32":
             keep_fp32()
-        try:
+        with loading_errors(self._id):
             return self._loaded()
-        except (MemoryError, RuntimeError) as error:
-            if not memory_ended(error):
-                raise
-            told = f"there is not enough memory to load it on {self.device}: use another device or precision"
-            raise InputError(f"model {self._id}: {told}") from None
 
     @property
     def _dtype(self) -> torch.dtype:

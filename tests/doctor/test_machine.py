@@ -119,7 +119,7 @@ def test_a_torch_that_cannot_be_imported_is_broken() -> None:
 def test_memory_is_a_container_s_where_that_is_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:  8000 kB\nMemFree:  1000 kB\nMemAvailable:  4000 kB\n")
     monkeypatch.setattr(devices, "MEMORY", tmp_path / "meminfo")
-    monkeypatch.setattr(devices, "LIMIT", tmp_path / "limit")
+    monkeypatch.setattr(devices, "LIMITS", [tmp_path / "none", tmp_path / "limit"])
     assert read_memory() == (8_192_000, 4_096_000)
     (tmp_path / "limit").write_text("5000000\n")
     assert read_memory() == (5_000_000, 4_096_000)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from chatir.dialog import Failure
 from chatir.errors import StoppedRunError
 from chatir.models import batches as batching
+from chatir.models import gpu_errors
 from chatir.models.batches import PATIENCE, Batches
 from chatir.models.completion import Completion
 from chatir.models.lavis import worker
@@ -237,6 +238,24 @@ def test_the_longest_does_not_stop_a_run_in_which_the_shortest_fits() -> None:
     assert replies == {4: ALONE, 5: ALONE, 6: Completion("reply 6"), 7: Completion("reply 7")}
 
 
+def test_a_model_that_has_no_memory_any_more_stops_the_run_after_some_failures() -> None:
+    batches, memory = Batches(1, "m", silent), Memory(1)
+    assert [each.text for _, each in batches.run([0], memory.complete)] == ["reply 0"]
+    memory.fits = 0
+    replies = batches.run(list(range(20)), memory.complete)
+    assert [next(replies) for _ in range(batching.ALONE - 1)] == [(n, ALONE) for n in range(batching.ALONE - 1)]
+    with pytest.raises(StoppedRunError, match="out of memory"):
+        next(replies)
+
+
+def test_prompts_that_are_too_long_do_not_stop_a_run_in_which_the_shorter_fit() -> None:
+    batches, memory = Batches(1, "m", silent), Memory(1, never=frozenset(range(15)))
+    assert [each.text for _, each in batches.run([99], memory.complete)] == ["reply 99"]
+    assert [each.text for _, each in batches.run(list(range(18)), memory.complete)][15:] == [
+        f"reply {place}" for place in range(15, 18)
+    ]
+
+
 def test_a_failure_does_not_count_as_a_completion() -> None:
     failed = Completion(None, Failure("missing_image", "a.jpg: no such file"))
     batches = Batches(1, "m", silent)
@@ -279,7 +298,7 @@ def test_a_gpu_that_turns_out_to_have_failed_when_memory_is_freed_stops_the_run(
 
 
 def test_the_lavis_worker_knows_the_same_signs_of_exhausted_memory() -> None:
-    assert worker.MEMORY_SIGNS == batching.MEMORY_SIGNS
+    assert worker.MEMORY_SIGNS == gpu_errors.MEMORY_SIGNS
 
 
 def test_the_lavis_worker_tells_exhausted_memory_from_a_gpu_that_failed() -> None:

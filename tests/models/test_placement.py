@@ -16,7 +16,7 @@ from torch import nn
 
 from chatir import Dialog
 from chatir.answerers.blip2 import Blip2, TransformersOptions
-from chatir.errors import InputError
+from chatir.errors import InputError, StoppedRunError
 from chatir.models import devices, loading, placement
 from chatir.models.blip2 import ARCHITECTURE, Blip2Model, Blip2Options
 from chatir.models.devices import CLAIMED, Gpu, checked_device, chosen_device, gpus
@@ -24,7 +24,7 @@ from chatir.models.lavis import worker
 from chatir.models.loading import load_model
 from chatir.models.local import LocalOptions
 from chatir.models.model_size import ModelSize, Precision, model_size
-from chatir.models.placement import around, auto_precision, chosen_precision, claim, place, reserve
+from chatir.models.placement import CPU, around, auto_precision, chosen_precision, claim, place, reserve
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 from chatir.questioners.hf import HF, Options
@@ -206,7 +206,7 @@ def test_only_where_a_model_goes_is_every_gpu_asked_what_is_free(
 def test_a_machine_that_does_not_tell_what_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:  8000 kB\n")
     monkeypatch.setattr(devices, "MEMORY", tmp_path / "meminfo")
-    monkeypatch.setattr(devices, "LIMIT", tmp_path / "limit")
+    monkeypatch.setattr(devices, "LIMITS", [tmp_path / "none", tmp_path / "limit"])
     assert devices.read_memory()[1] is None
 
 
@@ -341,9 +341,10 @@ def test_a_model_that_the_cache_may_spare_is_not_refused(
 def test_room_that_is_reserved_is_free_again_without_its_owner(cards: Cards) -> None:
     cards(25, 25)
     owner = nn.Linear(1, 1)
-    for where, taken in (("cuda:1", [0, 7]), ("cuda", [7, 0]), ("auto", [3, 3]), ("cpu", [0, 0]), (None, [0, 0])):
+    places = {"cuda:1": [0, 7, 0], "cuda": [7, 0, 0], "auto": [3, 3, 0], "cpu": [0, 0, 7], None: [0, 0, 7]}
+    for where, taken in places.items():
         give_back = reserve(owner, 7, where)
-        assert [CLAIMED[0], CLAIMED[1]] == taken, where
+        assert [CLAIMED[0], CLAIMED[1], CLAIMED[CPU]] == taken, where
         give_back()
         give_back()
         assert not any(CLAIMED.values())
@@ -351,6 +352,56 @@ def test_room_that_is_reserved_is_free_again_without_its_owner(cards: Cards) -> 
     del owner
     gc.collect()
     assert not any(CLAIMED.values())
+
+
+def test_a_model_on_several_gpus_takes_of_each_what_it_has(cards: Cards) -> None:
+    cards(7.5, 23.5)
+    owner = nn.Linear(1, 1)
+    reserve(owner, 29.4 * GB, place("m", lambda: ModelSize(0, int(10.5 * GB)), "bf16", "auto"))
+    assert sum(card.room for card in gpus()) == pytest.approx(1.6 * GB, abs=2)
+    with pytest.raises(InputError, match=r"but 1\.6 GB of 2 GPUs are free"):
+        place("m", lambda: ModelSize(0, int(2.3 * GB)), "bf16", "auto")
+
+
+def test_the_machine_s_memory_is_reserved_too(cards: Cards, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cards()
+    monkeypatch.setattr(placement, "read_memory", lambda: (None, 10**7))  # one of them needs 5.6 MB, the other 9.6
+    asker = HF(Options(model="scenes:t5", prompt="scenes"), Context())
+    answerer = Blip2(TransformersOptions(model="scenes:blip2"), Context(images=tmp_path))
+    answerer.ready()
+    answerer.close()
+    with pytest.raises(InputError, match=r"needs about 0\.0056 GB in fp32 .*, but 0\.00\d+ GB of memory are free"):
+        asker.ready()
+    assert not (tmp_path / "run.run").exists()
+
+
+@pytest.mark.parametrize("word", ["nonsense", "cuda:x", "meta", "disk", ""])
+def test_a_device_map_that_is_none_is_refused_when_a_player_is_built(word: str) -> None:
+    for build in (
+        lambda: HF(Options(model="scenes:t5", precision="fp32", device_map=word), Context()),
+        lambda: Blip2Model(Blip2Options(model="scenes:blip2", precision="fp32", device_map=word), Context()),
+    ):
+        with pytest.raises(InputError, match=f"^device_map={word}: must be auto, balanced, "):
+            build()
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "told"),
+    [
+        ("CUDA out of memory. Tried 2 GiB", InputError, "not enough memory to load it .*: use another device, a lower"),
+        ("CUDA error: an illegal memory access was encountered", StoppedRunError, "the GPU failed"),
+        ("no such file", InputError, "cannot be loaded: no such file"),
+    ],
+)
+def test_an_error_of_loading_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, said: str, error: type[Exception], told: str
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(transformers.AutoModelForSeq2SeqLM, "from_pretrained", fails)
+    with pytest.raises(error, match=told):
+        HF(Options(model="scenes:t5", prompt="scenes"), Context()).ask([Dialog("a.png", "a big red heart")])
 
 
 @pytest.mark.parametrize("precision", ["8bit", "4bit"])
