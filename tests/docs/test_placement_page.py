@@ -1,6 +1,6 @@
 """What docs/reference/answerers.md says of cards and players is what the placement code computes for such cards.
 
-`PYTHONPATH=.:tests python tests/docs/test_placement_page.py` prints both tables.
+`PYTHONPATH=.:tests python tests/docs/test_placement_page.py` prints the tables.
 """
 
 from __future__ import annotations
@@ -81,9 +81,27 @@ def table(count: int) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def largest(memory: float, count: int, questioners: list[str]) -> str:
+    """The largest answerer, and the largest of some questioners beside it, that `precision=auto` finds room for."""
+    for answers, asks in product(reversed(ANSWERERS), reversed(questioners)):
+        found = cell(memory, count, [QUESTIONERS[asks], ANSWERERS[answers]])
+        if ANSWERERS[answers] and found != "-" and "*" not in found:
+            return f"{answers}: {found}" if QUESTIONERS[asks] is None else f"{asks}, {answers}: {found}"
+    return "none"
+
+
+def summary() -> str:
+    none, *beside = QUESTIONERS
+    rows = [["GPUs", "the largest answerer", "with a questioner on a GPU too"], ["---"] * 3]
+    for count, (name, size) in product((1, 2), MEMORY.items()):
+        rows.append([f"{count} x {name}", largest(size, count, [none]), largest(size, count, beside)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def test_the_tables_are_what_the_placement_code_computes() -> None:
     for count in (1, 2):
         assert table(count) in PAGE
+    assert summary() in (PROJECT / "docs" / "explanation" / "performance.md").read_text()
 
 
 def test_the_memory_of_the_paper_s_setting_adds_up() -> None:
@@ -101,4 +119,4 @@ def test_the_memory_of_the_paper_s_setting_adds_up() -> None:
 
 
 if __name__ == "__main__":
-    print(table(1), table(2), sep="\n\n")
+    print(table(1), table(2), summary(), sep="\n\n")
