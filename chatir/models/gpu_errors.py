@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from textwrap import shorten
 
-from chatir.errors import InputError, StoppedRunError
+from chatir.errors import ChatirError, InputError, StoppedRunError
 
 MEMORY_SIGNS = (
     "out of memory",
@@ -42,7 +42,7 @@ def stopped_by_gpu_failure(model: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if any(sign in str(error).lower() for sign in GPU_FAILURE_SIGNS):
+        if gpu_failed(error):
             raise StoppedRunError(f"{model}: the GPU failed ({first_line(error)})") from error
         raise
 
@@ -56,7 +56,9 @@ def loading_errors(model: str) -> Iterator[None]:
     with stopped_by_gpu_failure(model):
         try:
             yield
-        except (MemoryError, RuntimeError) as error:
+        except ChatirError:
+            raise
+        except Exception as error:  # a file that cannot be mapped is an OSError
             if not memory_ended(error):
                 raise
             told = f"there is not enough memory to load it ({first_line(error)})"
@@ -72,9 +74,9 @@ def memory_ended(error: BaseException) -> bool:
     return known or any(sign in str(error).lower() for sign in MEMORY_SIGNS)
 
 
-def gpu_error(error: BaseException) -> bool:
-    """Whether an error is one of those above: about memory, or about a GPU that failed."""
-    return memory_ended(error) or any(sign in str(error).lower() for sign in GPU_FAILURE_SIGNS)
+def gpu_failed(error: BaseException) -> bool:
+    """Whether an error says that the GPU is of no use to this process any more."""
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in GPU_FAILURE_SIGNS)
 
 
 def first_line(error: BaseException) -> str:

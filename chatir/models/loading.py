@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 from chatir.errors import InputError
 from chatir.models.fp32 import keep_fp32
-from chatir.models.gpu_errors import gpu_error, loading_errors
+from chatir.models.gpu_errors import gpu_failed, loading_errors, memory_ended
 from chatir.models.model_size import ModelSize, Precision, model_size
 from chatir.models.placement import QUANTIZED, around, claim, off_gpu, place, placed, reserve
 
@@ -117,7 +117,8 @@ def load_model(
 
     precision: not `auto`. device_map: as `place` reads it. architecture: a class of transformers, for what is neither.
     note: called with a line about a part that has no room on a GPU. reserved: gives back what `reserve_room` reserved.
-    Raises InputError for a model that cannot be loaded, or for which there is not enough memory.
+    Raises InputError for a model that cannot be loaded, or for which there is not enough memory, and StoppedRunError
+    where the GPU fails.
     """
     if (around(device_map) if precision in QUANTIZED else precision) == "fp32":
         keep_fp32()
@@ -198,7 +199,7 @@ def _load_model(
         with _one_weight_at_a_time() if precision in QUANTIZED and where == "cpu" else nullcontext():
             loaded, told = kind.from_pretrained(model, **options)
     except Exception as error:
-        if gpu_error(error):
+        if memory_ended(error) or gpu_failed(error):
             raise
         raise InputError(f"model {model}: cannot be loaded: {_first_line(error)}") from None
     if precision == "4bit" and (layer := _unfit_for_4bit(loaded)):
@@ -264,7 +265,7 @@ def _unfit_for_4bit(model: Any) -> str | None:
 def load_gguf(weights: Path) -> Loaded:
     """Load a causal model from a GGUF file, weights and tokenizer, de-quantized to fp32."""
     keep_fp32()
-    with ONE_AT_A_TIME:
+    with ONE_AT_A_TIME, loading_errors(weights.name):
         return _load_gguf(weights)
 
 

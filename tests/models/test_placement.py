@@ -388,16 +388,22 @@ def test_a_device_map_that_is_none_is_refused_when_a_player_is_built(word: str) 
 @pytest.mark.parametrize(
     ("said", "error", "told"),
     [
-        ("CUDA out of memory. Tried 2 GiB", InputError, "not enough memory to load it .*: use another device, a lower"),
-        ("CUDA error: an illegal memory access was encountered", StoppedRunError, "the GPU failed"),
-        ("no such file", InputError, "cannot be loaded: no such file"),
+        (
+            RuntimeError("CUDA out of memory. Tried 2 GiB"),
+            InputError,
+            "not enough memory to load it .*: use another",
+        ),
+        (MemoryError(), InputError, r"not enough memory to load it \(MemoryError\): use another device, a lower prec"),
+        (OSError(12, "Cannot allocate memory"), InputError, "not enough memory to load it .*: use another device, a"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), StoppedRunError, "the GPU failed"),
+        (RuntimeError("no such file"), InputError, "cannot be loaded: no such file"),
     ],
 )
 def test_an_error_of_loading_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, said: str, error: type[Exception], told: str
+    monkeypatch: pytest.MonkeyPatch, said: Exception, error: type[Exception], told: str
 ) -> None:
     def fails(*_: object, **__: object) -> None:
-        raise RuntimeError(said)
+        raise said
 
     monkeypatch.setattr(transformers.AutoModelForSeq2SeqLM, "from_pretrained", fails)
     with pytest.raises(error, match=told):
