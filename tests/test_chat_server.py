@@ -215,11 +215,29 @@ def test_the_server_stops_at_once_while_requests_hang(reply: Fault) -> None:
     assert threading.active_count() < 10
 
 
+class Counted:
+    """A server's room, and how many requests were in it at once, at most."""
+
+    def __init__(self, room: Any) -> None:
+        self.room, self.inside, self.most = room, 0, 0
+
+    async def __aenter__(self) -> None:
+        await self.room.__aenter__()
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+
+    async def __aexit__(self, *error: object) -> None:
+        self.inside -= 1
+        await self.room.__aexit__(*error)
+
+
 def test_requests_above_the_capacity_wait() -> None:
     with ChatServer(latency=0.1, capacity=2) as server, ThreadPoolExecutor(6) as pool:
+        server._room = room = Counted(server._room)  # type: ignore[assignment]
         start = time.monotonic()
         assert all(reply.status_code == 200 for reply in pool.map(post, [server] * 6))
-        assert 0.3 <= time.monotonic() - start < 0.6
+        assert time.monotonic() - start >= 0.3, "three turns of the latency at least"
+    assert room.most == 2
     assert server.most_running == max(request.running for request in server.requests) > 2
 
 
