@@ -21,6 +21,8 @@ BEGUN = 2
 """Transactions, at most, that are in the log before the file of a run of version 0.1 has its first mark."""
 HEAD = 8192
 """Bytes at the beginning of a run file that tell it from others: they hold the header, and mark and configuration."""
+MAGIC = (0x377F0682, 0x377F0683)
+"""What a log begins with, by the byte order of its checksums: https://www.sqlite.org/fileformat2.html#wal_file_format"""
 LARGEST = 4 * 2**20
 """Bytes of a log that are folded into the run file, as with SQLite's own 1,000 pages."""
 
@@ -83,10 +85,13 @@ class RunLog:
             return f"{self.file}: was renamed or moved while its run was on; its replies are all in it, where it is now"
         if self._made is not None and not _is(self._log, self._made):
             return f"{self._log}: was removed while its run was on; all replies that came are in {self.file.name}"
-        shorter = self._made is not None and _size(self._log) < self._made.st_size
-        if self.begun and (shorter or self._read_head() != self._head):
+        if not self.begun:
+            return None
+        # SQLite writes on at the place it remembers: a log that was cut is soon as long as before, without a beginning.
+        cut = self._made is not None and (_size(self._log) < self._made.st_size or not _begins_a_log(self._log))
+        if cut or self._read_head() != self._head:
             self.ours = False
-            changed = self._log if shorter else self.file
+            changed = self._log if cut else self.file
             return f"{changed}: was changed by another program while its run was on; the run's replies may be lost"
         return None
 
@@ -161,6 +166,15 @@ def _mark_of(db: sqlite3.Connection) -> str | None:
 
 def _new_mark() -> str:
     return f"log:{secrets.token_hex(16)}"
+
+
+def _begins_a_log(file: Path) -> bool:
+    """Whether a file has a log's first bytes. Opening it anew frees no lock: SQLite has none on the log itself."""
+    try:
+        with file.open("rb") as log:
+            return int.from_bytes(log.read(4), "big") in MAGIC
+    except OSError:
+        return False
 
 
 def _is(file: Path, found: os.stat_result) -> bool:

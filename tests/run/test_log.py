@@ -271,6 +271,19 @@ def test_a_file_that_another_program_writes_over_is_noticed_and_left_as_that_mad
     assert end or file.read_bytes() == content
 
 
+@pytest.mark.parametrize("content", [b"", bytes(40_000)])
+def test_a_log_that_is_written_over_amid_a_transaction_is_noticed(tmp_path: Path, content: bytes) -> None:
+    def change(run: RunFile) -> None:
+        with run.transaction() as db:
+            db.execute("INSERT INTO run VALUES ('much', ?)", ("x" * 20_000,))
+            (tmp_path / "x.run-wal").write_bytes(content)
+
+    with closing(RunFile.open(other_run(tmp_path))) as run:
+        run.start_session({})
+        with pytest.raises(InputError, match=r"x\.run-wal: was changed by another program while its run was on"):
+            change(run)
+
+
 def test_a_removed_run_file_is_noticed(tmp_path: Path, started: Start) -> None:
     out, log = tmp_path / "x.json", tmp_path / "log"
     process = started(out, 3000, 10, "slow", log)
