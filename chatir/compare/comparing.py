@@ -11,7 +11,7 @@ import numpy as np
 
 from chatir.compare.agreement import agreement
 from chatir.compare.common_dialogs import common_dialogs
-from chatir.compare.comparison import Agreement, ComparedRun, Comparison
+from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Summary
 from chatir.compare.dialog_counts import (
     NO_MARKS,
     QUERIES,
@@ -22,18 +22,17 @@ from chatir.compare.dialog_counts import (
     most_lack_questions,
     repetition,
 )
+from chatir.compare.measures import PRIMARY_K
 from chatir.compare.method import method
 from chatir.compare.near_duplicates import near_duplicates as count_near_duplicates
 from chatir.compare.rank_measures import image_weights
 from chatir.compare.retrieval import BAND_RESAMPLES, Retrieval, retrievals
 from chatir.compare.runs import Run, read_runs
-from chatir.compare.statistics.differences import (
-    Pair,
-    descriptive_differences,
-    primary_differences,
-)
+from chatir.compare.statistics.differences import descriptive_differences
+from chatir.compare.statistics.estimates import summaries
 from chatir.compare.statistics.failures import failure_bounds, failure_differences
-from chatir.compare.statistics.sides import PRIMARY_K, Side, seed_group, sides_of
+from chatir.compare.statistics.primary import primary_differences
+from chatir.compare.statistics.sides import Pair, Side, seed_group, sides_of
 from chatir.compare.statistics.streams import Stream
 from chatir.compare.verdicts import verdict
 from chatir.console import printable
@@ -87,6 +86,9 @@ def compare(
     _check_round_zero(compared, notes.append)
     _tell_of_unlike_dialogs(compared, notes.append)
     sides = sides_of(compared)
+    _tell_of_stopped(compared, notes.append)
+    told = summaries(sides, rounds, seed)
+    _tell_of_chance(told, notes.append)
     first = _side(sides, baseline)
     pairs = list(_pairs(first, sides, all_pairs))
     primary = primary_differences(pairs, rounds, seed)
@@ -98,6 +100,7 @@ def compare(
         ks=cutoffs,
         runs=tuple(compared),
         groups=tuple(seed_group(side, rounds) for side in sides if len(side.runs) > 1),
+        summaries=tuple(told),
         differences=(*primary, *described, *failure_differences(pairs, seed)),
         verdicts=tuple(verdict(pair, primary) for pair in pairs),
         agreements=tuple(_agreements(compared, first, all_pairs, seed)),
@@ -150,6 +153,27 @@ def _tell_of_unlike_dialogs(runs: Sequence[ComparedRun], note: Callable[[str], N
     for run in runs:
         if run.run.record and (failed := len(run.run.record.failed)):
             note(f"{printable(run.name)}: {failed:,} of its {len(run.run.record.digests):,} dialogs failed")
+
+
+def _tell_of_stopped(runs: Sequence[ComparedRun], note: Callable[[str], None]) -> None:
+    """Name the runs that were stopped at their hits, and what plays all of their rounds."""
+    for run in runs:
+        if run.run.stopped_at_hits and run.retrieval:
+            other = run.run.file.with_name(f"{run.run.file.stem}-all-rounds.json")
+            note(
+                f"{printable(run.name)}: was stopped at its hits, so its retrieval is not tested: type its 'chatir "
+                f"simulate' again without --stop-on-hit and with --out {printable(str(other))}"
+            )
+
+
+def _tell_of_chance(told: Sequence[Summary], note: Callable[[str], None]) -> None:
+    """Name the runs that are not shown to find more targets than chance would."""
+    for one in told:
+        for estimate in one.estimates:
+            if estimate.chance is not None and estimate.low <= estimate.chance:
+                whose = f"{printable(one.name)}: its Hits@{PRIMARY_K} by {printable(estimate.retriever or '')}"
+                figures = f"{estimate.value:.1f}%, 95% CI {estimate.low:.1f} to {estimate.high:.1f}"
+                note(f"{whose} ({figures}) is not shown to be above chance ({estimate.chance:.1f}%)")
 
 
 def _side(sides: Sequence[Side], name: str | None) -> Side:

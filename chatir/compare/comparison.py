@@ -57,12 +57,20 @@ class Difference:
     - `n`: images
     - `delta`: the mean difference, in the metric's own unit: hits, recall and failed dialogs in percentage points,
       ranks in ranks, repeats and tokens per dialog
+    - `ci_low`, `ci_high`: the 95% interval of `delta` (`level` is 0.95), the same whatever else is compared; of hits at
+      the rounds before the last, of all rounds together
     - `effect`: Cohen's g where single runs are compared by what an image either has or has not (hits, recall, failed
       dialogs), else the mean difference over its standard deviation; None where there is no spread
-    - `ci_low`, `ci_high`: the interval of `delta` at `level`, a share
-    - `test`: `mcnemar` or `sign-flip`, None where nothing is tested; `p`: two-sided, unadjusted
-    - `p_holm`: adjusted by Holm, of the primary family only; `primary`: whether it is in that family
-    - `decided`: whether test and interval both say that there is a difference
+    - `test`: `mcnemar` or `sign-flip`, None where nothing is tested; `p`: of this test, two-sided, unadjusted
+    - `primary`: whether it is in the family that verdicts are about; what follows is of that family only
+    - `gate`, `gate_p`: how much more often b ranks targets better at a given round than a, -1 to 1, and its p, without
+      which no figure of the best rank so far is decided; None for a figure of texts
+    - `p_holm`: the larger of `p` and `gate_p`, 1 where the two disagree about who is better, adjusted by Holm
+    - `adjusted_low`, `adjusted_high`: the interval of `delta` at `adjusted_level`, at which Holm's procedure decided
+    - `least_p`: the smallest `p_holm` that so many images, and so many targets that only one of the two found, allow
+    - `decided`: whether `p_holm` and the adjusted interval both say that there is a difference
+    - `withheld`: why a difference that its own test shows is not decided: `gate` where it is not shown that the better
+      one ranks targets better at a given round, `gate-opposed` where it is shown to rank them worse; else None
     """
 
     a: str
@@ -82,14 +90,59 @@ class Difference:
     p_holm: float | None = None
     primary: bool = False
     decided: bool = False
+    gate: float | None = None
+    gate_p: float | None = None
+    adjusted_low: float | None = None
+    adjusted_high: float | None = None
+    adjusted_level: float | None = None
+    least_p: float | None = None
+    withheld: Literal["gate", "gate-opposed"] | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure of a run, or of a group of seeds, in the metric's own unit, with its 95% interval over images.
+
+    - `value`, `low`, `high`: nan where it cannot be given
+    - `chance`: what a target drawn at random from the corpus would give; None where that is not known
+    - `between_seeds`: the standard deviation of the seeds' means; None for a single run
+    """
+
+    metric: str
+    retriever: str | None
+    round: int | None
+    value: float
+    low: float
+    high: float
+    chance: float | None = None
+    between_seeds: float | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a reader must know of one run, or of one group of runs that differ in their seed only.
+
+    - `name`: of the run or group; `runs`: names, one or several
+    - `estimates`: the primary figures, repeats first, then for each retriever Hits@10 at the last round and BRI; those
+      that cannot be given are left out
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    estimates: tuple[Estimate, ...]
+
+    def __getitem__(self, measured: tuple[str, str | None]) -> Estimate | None:
+        """The estimate of a metric by a retriever's label (None for texts), None where it cannot be given."""
+        return next((one for one in self.estimates if (one.metric, one.retriever) == measured), None)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is concluded of a and b, as a sentence, or a few.
+    """What is concluded of a and b, in one line.
 
-    about: the questioners, or, where more than they differs, only the runs. differs: what else differs or is not known,
-    a short phrase each.
+    - `about`: the questioners, or, where more than they differs, only the runs
+    - `differs`: what else differs or is not known, a short phrase each
+    - `sentence`: begins with the name of b
     """
 
     a: str
@@ -178,6 +231,7 @@ class Comparison:
     - `baseline`: the name of the run (or group) that others are held against
     - `images`: how many are common to all runs; `rounds`: how many are compared; `ks`: ranks that count as a hit
     - `runs`: in the order of their files; `groups`: those of them that differ in their seed only
+    - `summaries`: the primary figures of each run or group of seeds, in the order of `runs`
     - `differences`: primary ones first, then what is only described; `verdicts`: one for each pair
     - `agreements`: of the answers, for each pair of runs that share questions
     - `bounds`: what failed dialogs could change, where some failed
@@ -192,6 +246,7 @@ class Comparison:
     ks: tuple[int, ...]
     runs: tuple[ComparedRun, ...]
     groups: tuple[SeedGroup, ...]
+    summaries: tuple[Summary, ...]
     differences: tuple[Difference, ...]
     verdicts: tuple[Verdict, ...]
     agreements: tuple[Agreement, ...]

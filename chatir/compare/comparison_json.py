@@ -22,6 +22,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "images": comparison.images,
         "rounds": comparison.rounds,
         "runs": [_run(run) for run in comparison.runs],
+        "summaries": [asdict(one) for one in comparison.summaries],
         "differences": [asdict(one) for one in comparison.differences],
         "verdicts": [asdict(one) for one in comparison.verdicts],
         "answers": [asdict(one) for one in comparison.agreements],
@@ -50,6 +51,7 @@ def _run(run: ComparedRun) -> dict[str, Any]:
         "language": run.language and dict(run.language),
         "defects": dict(run.defects),
         "retrieval": {label: _retrieval(found) for label, found in run.retrieval.items()},
+        "chance": {label: _chance(found) for label, found in run.retrieval.items()},
     }
 
 
@@ -67,6 +69,11 @@ def _retrieval(found: Retrieval) -> dict[str, Any]:
         "truncated": None if found.truncated is None else found.truncated.tolist(),
         "bands": {name: _band(curve) for name, curve in found.curves.items()},
     }
+
+
+def _chance(found: Retrieval) -> dict[str, list[float]]:
+    """What Hits and Recall would be if targets were drawn at random from the corpus."""
+    return {name: values.tolist() for name, values in found.chance.items()}
 
 
 def _band(curve: Curve) -> dict[str, list[float]]:

@@ -13,6 +13,9 @@ MOST_DECIMALS = 6
 NOT_GIVEN = "–"  # noqa: RUF001 - a dash as tables print it
 SMALLEST_P = 0.0001
 
+PRIMARY_K = 10
+"""The K of the Hits@K that verdicts are about, as the paper reports it."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -52,6 +55,8 @@ MEASURES = (
     Measure("soft_refusal", "soft refusal", "rounds", 0, "lower"),
     Measure("atr", "ATR", "rank", 1, "lower"),
     Measure("log_rank", "ln rank", "mean", 3, "lower"),
+    Measure("mean_log_rank", "ln rank over all rounds", "mean", 3, "lower"),
+    Measure(f"mean_recall@{PRIMARY_K}", f"Recall@{PRIMARY_K} over all rounds", "mean %", 1, "higher"),
     Measure("mrr", "MRR", "", 3, "higher"),
     Measure("bri", "BRI", "", 3, "lower"),
     Measure("failed_dialogs", "failed dialogs", "%", 1, "lower"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chatir.compare.comparison import Difference
+from chatir.compare.measures import PRIMARY_K
 from chatir.compare.retrieval import BAND_RESAMPLES
 from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES
-from chatir.compare.statistics.sides import PRIMARY_K, Side
+from chatir.compare.statistics.sides import Side
 from chatir.compare.statistics.significance import resamples_needed
 
 
@@ -25,6 +26,8 @@ def _sentences(sides: Sequence[Side], primary: Sequence[Difference], images: int
         yield from _tests(primary, ranked)
     if ranked:
         yield (
+            f"Chance: what Hits@K would be if targets were drawn at random from the corpus, counted exactly from the "
+            "best images of every round. "
             f"Curves stand in simultaneous bands (max-T, {BAND_RESAMPLES:,} bootstraps; ATR and MRR on logarithms). "
             "Round 0, the caption, is the same for all by design: checked, not tested. In a large corpus few images "
             "rule a mean rank, and intervals and bands of ATR promise more than they hold; BRI does not suffer from it."
@@ -48,12 +51,19 @@ def _tested(primary: Sequence[Difference]) -> str:
 def _tests(primary: Sequence[Difference], ranked: bool) -> Iterator[str]:
     tests = f"{len(primary)} tests" if len(primary) > 1 else "this one test"
     yield (
-        f"Tested: {_tested(primary)}; p is two-sided and adjusted by Holm over {tests}. Intervals "
-        "of these are paired percentile bootstraps over images, at the level at which Holm's procedure decided; "
-        "they hold 0 where the test does not reject. A difference counts where the adjusted p is at most "
-        f"{ALPHA} and the interval leaves 0 out. Effects are Cohen's g where McNemar's test is made, else mean over "
+        f"Tested: {_tested(primary)}; p is two-sided and adjusted by Holm over {tests}. "
+        f"Intervals are paired percentile bootstraps over images, at {1 - ALPHA:.0%} and, adjusted, at the level at "
+        f"which Holm's procedure decided. A difference counts where the adjusted p is at most {ALPHA} and the adjusted "
+        "interval leaves 0 out. Effects are Cohen's g where McNemar's test is made, else mean over "
         "standard deviation of the differences."
     )
+    if any(one.gate_p is not None for one in primary):
+        yield (
+            "Hits and BRI take the best rank so far, which favours questions that vary even where no answer tells "
+            "anything. So they are gated: for each image, the mean over rounds of the sign of the difference of the "
+            "two ranks at that round must differ from 0 in the same direction (paired sign-flip test); the larger p "
+            "of the two counts, and 1 where they disagree (intersection-union test)."
+        )
     ranks = "; BCa for ATR, whose logarithm is told too" if ranked else ""
     yield (
         f"All else is descriptive: {1 - ALPHA:.0%} intervals ({DESCRIPTIVE_RESAMPLES:,} paired bootstraps{ranks}), "

@@ -38,6 +38,18 @@ def recall(ranks: Ranks, k: int) -> Figures:
     return np.where(ranks > 0, 100.0 * (ranks <= k), np.nan).T
 
 
+def mean_signs(a: Ranks, b: Ranks) -> Figures:
+    """How much more often b ranks a target better than a does at one and the same round, -1 to 1 [dialogs].
+
+    a, b: ranks [rounds + 1, dialogs] of the same targets. The mean over the rounds, the caption aside, that both played
+    of the sign of the difference of their ranks; 0 where there is no such round. Nothing accumulates: who draws more
+    often gains nothing.
+    """
+    both = (a[1:] > 0) & (b[1:] > 0)
+    signs = np.where(both, np.sign(a[1:] - b[1:]), 0)
+    return np.asarray(signs.sum(axis=0) / np.maximum(both.sum(axis=0), 1))
+
+
 def own_ranks(ranks: Ranks) -> Figures:
     """The rank at the round itself, nan after the end [dialogs, rounds + 1]."""
     return np.where(ranks > 0, ranks, np.nan).T

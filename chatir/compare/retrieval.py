@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chatir.compare.measures import PRIMARY_K
 from chatir.compare.rank_measures import best_log_rank_integrals, hits, image_weights, own_ranks, per_image, recall
 from chatir.compare.ranking_labels import ranking_labels
 from chatir.compare.runs import Run
@@ -16,7 +17,7 @@ from chatir.compare.statistics.streams import Stream
 from chatir.console import printable
 from chatir.dialog import Dialog
 from chatir.dialog_ranks import DialogRanks, rank_table
-from chatir.retriever.metrics import Figures, Ranks, truncated_share
+from chatir.retriever.metrics import Figures, Ranks, chance_of_hits, chance_of_recall, truncated_share
 from chatir.run.ranks import Ranking
 
 BAND_RESAMPLES = 2_000
@@ -45,6 +46,8 @@ class Retrieval:
     - `ranking`: the retriever with all that fixes its vectors, and the corpus
     - `ranks`: 1-based [rounds + 1, dialogs], 0 beyond the end of a dialog
     - `curves`: `hits@K` and `recall@K` (percent) for each K, `atr`, `mrr`, means over images; `bri`: one figure
+    - `chance`: what `hits@K` and `recall@K` (percent) would be if targets were drawn at random from the corpus
+      [rounds + 1], nan where the best images were not kept
     - `truncated`: percent of dialogs whose text is longer than the retriever reads [rounds + 1], None if it cannot tell
     - `top`: the best images of each dialog after each round, best first, None where they were not kept
     """
@@ -53,6 +56,7 @@ class Retrieval:
     ranks: Ranks
     curves: Mapping[str, Curve]
     bri: float
+    chance: Mapping[str, Figures]
     truncated: Figures | None = None
     top: tuple[tuple[tuple[str, ...], ...], ...] | None = None
 
@@ -87,6 +91,7 @@ def retrievals(
     for one in (one for rankings in known for one in rankings):
         typed[labels[one.ranking.key]] = typed[labels[one.ranking.key]] or one.provenance.get("typed", ())
     _tell_of_missing(runs, found, typed, note)
+    _tell_of_unknown_chance(runs, found, typed, note)
     return found
 
 
@@ -107,6 +112,25 @@ def _tell_of_missing(
             note(f"{printable(label)}: no ranks, or not of all dialogs, in {names}: {line}")
 
 
+def _tell_of_unknown_chance(
+    runs: Sequence[Run],
+    found: Sequence[Mapping[str, Retrieval]],
+    typed: Mapping[str, Sequence[str]],
+    note: Callable[[str], None],
+) -> None:
+    """Name the runs whose ranks were made before ten best images were kept, and the line that ranks them again."""
+    for label, words in typed.items():
+        unknown = [
+            run
+            for run, own in zip(runs, found, strict=True)
+            if label in own and np.isnan(own[label].chance[f"hits@{PRIMARY_K}"]).any()
+        ]
+        if unknown:
+            names = ", ".join(printable(run.name) for run in unknown)
+            line = _score_line(unknown, words) if words else "'chatir score', typed as before, ranks them again"
+            note(f"{printable(label)}: no chance line for {names}, ranked by chatir 0.1: {line}")
+
+
 def _score_line(runs: Sequence[Run], search: Sequence[str]) -> str:
     return printable(shlex.join(["chatir", "score", *(str(run.file) for run in runs), *search]))
 
@@ -120,13 +144,19 @@ def _retrieval(
     seed: int,
 ) -> Retrieval:
     ranks, images = rank_table(found, rounds), [dialog.image for dialog in dialogs]
+    weights = image_weights(images)
+    chance = {f"recall@{k}": np.full(rounds + 1, chance_of_recall(k, ranking.images)) for k in ks}
+    for k in ks:
+        drawn = chance_of_hits([one.top for one in found], k, ranking.images, rounds)
+        chance[f"hits@{k}"] = np.average(drawn, axis=1, weights=weights)
     measured = {f"hits@{k}": hits(ranks, k) for k in ks} | {f"recall@{k}": recall(ranks, k) for k in ks}
     measured |= {"atr": own_ranks(ranks), "mrr": 1 / own_ranks(ranks)}
     return Retrieval(
         ranking=ranking,
         ranks=ranks,
         curves=_curves(measured, images, ranking.images, seed),
-        bri=float(np.average(best_log_rank_integrals(ranks), weights=image_weights(images))),
+        bri=float(np.average(best_log_rank_integrals(ranks), weights=weights)),
+        chance=chance,
         truncated=truncated_share(ranks, [one.truncated for one in found]),
         top=tuple(one.top[: rounds + 1] for one in found if one.top) if all(one.top for one in found) else None,
     )

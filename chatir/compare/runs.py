@@ -109,6 +109,11 @@ class Run:
         return self.record.config.get("seed") if self.record else None
 
     @property
+    def stopped_at_hits(self) -> bool:
+        """Whether dialogs were ended as soon as their targets were found (`simulate --stop-on-hit`)."""
+        return self.record is not None and self.record.config.get("observer") is not None
+
+    @property
     def released(self) -> bool:
         """Whether it is one of the files that Levy et al. released."""
         return self.sha256 in _RELEASED

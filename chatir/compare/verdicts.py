@@ -1,89 +1,134 @@
-"""What may be concluded: a sentence for each pair, about the questioners only where nothing else differs."""
+"""What may be concluded: a line for each pair, about the questioners only where nothing else differs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from chatir.compare.comparison import ComparedRun, Difference, Verdict
-from chatir.compare.measures import interval_decimals, measure, number, p_value, percent_level
+from chatir.compare.measures import MANY_IMAGES, PRIMARY_K, interval_decimals, measure, number, p_value
 from chatir.compare.runs import Run
-from chatir.compare.statistics.differences import Pair
-from chatir.compare.statistics.sides import Measured, Side
+from chatir.compare.statistics.differences import ALPHA
+from chatir.compare.statistics.primary import retrieval_is_tested
+from chatir.compare.statistics.sides import Pair, Side
+from chatir.compare.statistics.significance import least_sign_flip
 from chatir.plain_data import brief, unequal
 
 FREE = frozenset({"questioner", "answerer", "seed", "deterministic"})
 """What is told elsewhere, or does not matter, where the configurations of two runs are held against each other."""
 
+SHOWN = 4
+"""Settings that a sentence names at most."""
+
+HEADLINE = (f"hits@{PRIMARY_K}", "bri", "repeats_per_dialog")
+"""The primary figures in the order in which a verdict tells of them."""
+
 _WORDS = {
-    "repeats_per_dialog": ("repeats itself more than", "repeats itself less than"),
-    "bri": ("finds targets later than", "finds targets earlier than"),
+    f"hits@{PRIMARY_K}": ("finds more targets", "finds fewer targets"),
+    "bri": ("finds targets later", "finds targets earlier"),
+    "repeats_per_dialog": ("repeats itself more", "repeats itself less"),
 }
 """What it means if the figure of b is higher than that of a, and if it is lower."""
 
-_FINDS = ("finds more targets than", "finds fewer targets than")
-SHOWN = 4
-"""Settings that a sentence names at most."""
+_WITHHELD = {
+    "gate": "over all rounds, but is not shown to rank them better at a given round: more different queries, not shown "
+    "to be better ones",
+    "gate-opposed": "over all rounds, but ranks them worse at a given round: more different queries, and worse ones",
+}
 
 
 def verdict(pair: Pair, differences: Sequence[Difference]) -> Verdict:
     """What the primary differences of a pair come to."""
     a, b = pair
     own = [one for one in differences if one.primary and (one.a, one.b) == (a.name, b.name)]
+    own.sort(key=lambda one: HEADLINE.index(one.metric))
     differs = tuple(what_differs(a, b))
-    decided = [_finding(one, a, b) for one in own if one.decided]
-    undecided = [_undecided(one) for one in own if not one.decided]
-    if not own:
-        texts = " and ".join(side.name for side in (b, a) if not side.asks)
-        why = f"most rounds of {texts} hold no question" if texts else "their dialogs have other lengths or no rounds"
-        untested = f"Nothing is tested between {b.name} and {a.name}: {why}, and"
-        return Verdict(a.name, b.name, "runs", differs, f"{untested} no retriever ranked both.")
-    sentences = []
+    several = len({one.retriever for one in own if one.retriever}) > 1
+    parts = list(_parts(own, a.name, several)) or [f"nothing is tested against {a.name}: {_untested(a, b)}"]
+    if own and not any(one.retriever for one in own) and not retrieval_is_tested(pair):
+        parts.append("retrieval is not tested: dialogs ended at their hits, or have other lengths")
+    sentence = f"{b.name}: {'; '.join([*parts, _about(differs, a.runs[0].run)])}"
+    return Verdict(a.name, b.name, "runs" if differs else "questioners", differs, sentence)
+
+
+def _parts(own: Sequence[Difference], name: str, several: bool) -> Iterator[str]:
+    """What is decided, with the figures of the first of it; what is withheld; and if neither, what is not shown."""
+    decided = [one for one in own if one.decided]
     if decided:
-        sentences.append(f"{b.name} {'; it '.join(decided)}.")
-    if undecided:
-        also = "No other difference" if decided else f"No difference between {b.name} and {a.name}"
-        sentences.append(f"{also} is shown: {'; '.join(undecided)}.")
-    sentences.append(_about(differs, a.runs[0].run))
-    return Verdict(a.name, b.name, "runs" if differs else "questioners", differs, " ".join(sentences))
+        first, *others = decided
+        headline = f"{_words(first, several)} than {name} ({_figures(first)})"
+        yield _listed([headline, *(_words(one, several) for one in others)])
+    for one in own:
+        if one.withheld is not None:
+            low, high = _ends(one)
+            figures = f"{_delta(one)}, 95% CI {low} to {high}; p at a given round {_equals(one.gate_p)}"
+            yield f"{_words(one, several)} than {name} {_WITHHELD[one.withheld]} ({figures})"
+    if not decided and (open_ := [one for one in own if one.withheld is None]):
+        if all((one.least_p or 0) > ALPHA for one in open_):
+            yield f"{open_[0].n:,} images are too few to tell it from {name}: {_few(open_)}"
+        else:
+            nearest = min(open_, key=lambda one: one.p_holm or 0.0)
+            names = _listed([measure(one, 0).name for one in dict.fromkeys(one.metric for one in open_)], "or")
+            yield f"no difference from {name} is shown in {names} (smallest p: {_named(nearest)}{_figures(nearest)})"
 
 
-def _finding(one: Difference, a: Side, b: Side) -> str:
-    more, less = _WORDS.get(one.metric, _FINDS)
+def _words(one: Difference, several: bool) -> str:
+    more, less = _WORDS[one.metric]
+    return (more if one.delta > 0 else less) + (f" ({one.retriever})" if several and one.retriever else "")
+
+
+def _named(one: Difference) -> str:
+    """The name of a measure whose figures do not begin with it."""
+    return "" if one.metric == "bri" else f"{measure(one.metric, one.n).name} "
+
+
+def _listed(parts: Sequence[str], word: str = "and") -> str:
+    *first, last = parts
+    return f"{', '.join(first)} {word} {last}" if first else last
+
+
+def _figures(one: Difference) -> str:
+    low, high = _ends(one)
+    return f"{_delta(one)}, 95% CI {low} to {high}, p (Holm) {_equals(one.p_holm)}"
+
+
+def _delta(one: Difference) -> str:
     known = measure(one.metric, one.n)
-    measured = Measured(one.metric, one.retriever, one.round)
-    values = [known.text(float(side[measured].mean())) for side in (b, a)]
-    unit = known.unit if known.unit != "%" else ""
-    figure = f"{values[0]}{'%' * (known.unit == '%')} against {values[1]}{'%' * (known.unit == '%')}"
-    name = f"{known.name} " if one.metric != "repeats_per_dialog" else ""
-    where = f" ({one.retriever})" if one.retriever else ""
-    told = f"{name}{figure}{' repeats' if not name else ''} {unit}".rstrip()
-    return f"{more if one.delta > 0 else less} {a.name}{where}: {told} ({_interval(one)}, {_p(one)})"
+    unit = {"%": " points", "per dialog": " a dialog"}.get(known.unit, "")
+    name = "BRI " if one.metric == "bri" else ""
+    return f"{name}{number(one.delta, _decimals(one), sign=True)}{unit}"
 
 
-def _undecided(one: Difference) -> str:
+def _ends(one: Difference) -> list[str]:
+    return [number(value, _decimals(one), sign=True) for value in (one.ci_low, one.ci_high)]
+
+
+def _decimals(one: Difference) -> int:
     known = measure(one.metric, one.n)
-    where = f" ({one.retriever})" if one.retriever else ""
-    return f"{known.name}{where} {_interval(one)}, {_p(one)}"
+    return interval_decimals(
+        0 if known.unit == "%" and one.n < MANY_IMAGES else known.decimals, one.ci_low, one.ci_high
+    )
 
 
-def _interval(one: Difference) -> str:
-    known = measure(one.metric, one.n)
-    decimals = interval_decimals(known.decimals, one.ci_low, one.ci_high)
-    delta, low, high = (number(value, decimals, sign=True) for value in (one.delta, one.ci_low, one.ci_high))
-    return f"{delta}, {percent_level(one.level)} interval {low} to {high}"
+def _equals(p: float | None) -> str:
+    text = p_value(p)
+    return f"< {text[1:]}" if text.startswith("<") else f"= {text}"
 
 
-def _p(one: Difference) -> str:
-    p = p_value(one.p_holm)
-    return f"p {p}" if p.startswith("<") else f"p = {p}"
+def _few(own: Sequence[Difference]) -> str:
+    n, least = own[0].n, min(one.least_p or 1.0 for one in own)
+    return f"the smallest p possible is {least_sign_flip(n):.3g} (2/2^{n}), {least:.3g} after Holm"
+
+
+def _untested(a: Side, b: Side) -> str:
+    texts = " and ".join(side.name for side in (b, a) if not side.asks)
+    why = f"most rounds of {texts} hold no question" if texts else "their dialogs have other lengths or no rounds"
+    return f"{why}, and no retriever ranked both"
 
 
 def _about(differs: Sequence[str], run: Run) -> str:
-    if not differs and run.released:
-        return "The captions are the same, and one BLIP-2 answers in both (Levy et al.): this is about the questioners."
-    if not differs:
-        return "Captions, answerer and its configuration are the same: this is about the questioners."
-    return f"This is about the runs, not about their questioners: {'; '.join(differs)}."
+    if differs:
+        return f"about the runs: {'; '.join(differs)}"
+    return "about the questioners" + (" (the paper has one BLIP-2 answer in both)" if run.released else "")
 
 
 def what_differs(a: Side, b: Side) -> Iterator[str]:

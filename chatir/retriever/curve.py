@@ -13,17 +13,18 @@ from chatir.retriever.metrics import (
     Figures,
     average_target_rank,
     best_log_rank_integral,
+    chance_of_hits,
     hits_at_k,
     mean_reciprocal_rank,
     recall_at_k,
-    rounds_to_first_hit,
     share_improved,
 )
+from chatir.retriever.ranked_dialogs import TOP
 from chatir.retriever.score import ScoredFile
 
 
 def curve_text(scores: ScoredFile, ks: Sequence[int]) -> str:
-    """The measures of every round, a row each, and under them those of whole dialogs, with Hits and Recall at `ks`.
+    """The measures of every round, a row each, and under them BRI, with Hits and Recall at `ks`.
 
     Where some dialogs have ended before, figures of the round itself stand as "-".
     """
@@ -32,12 +33,16 @@ def curve_text(scores: ScoredFile, ks: Sequence[int]) -> str:
     rows += [[str(number), *figures] for number, figures in enumerate(zip(*columns.values(), strict=True))]
     dialogs = f"{scores.ranks.shape[1]:,} dialogs"
     title = f"{printable(str(scores.file))}: {dialogs}, {printable(ranking.name)} in {ranking.images:,} images"
-    return "\n".join([title, *(f"  {line}" for line in aligned(rows)), *_of_dialogs(scores, ks)])
+    return "\n".join([title, *(f"  {line}" for line in aligned(rows)), *_explained(scores, ks)])
 
 
 def _columns(scores: ScoredFile, ks: Sequence[int]) -> dict[str, list[str]]:
     ranks = scores.ranks
-    columns = {f"Hits@{k}": _shown(hits_at_k(ranks, k), 2) for k in ks}
+    columns = {}
+    for k in ks:
+        columns[f"Hits@{k}"] = _shown(hits_at_k(ranks, k), 2)
+        if (chance := _chance(scores, k)) is not None:
+            columns["chance" if len(ks) == 1 else f"chance@{k}"] = _shown(chance, 2)
     columns |= {f"Recall@{k}": _shown(recall_at_k(ranks, k), 2) for k in ks}
     columns["ATR"] = _shown(average_target_rank(ranks), 2)
     columns["MRR"] = _shown(mean_reciprocal_rank(ranks), 4)
@@ -47,16 +52,20 @@ def _columns(scores: ScoredFile, ks: Sequence[int]) -> dict[str, list[str]]:
     return columns
 
 
-def _of_dialogs(scores: ScoredFile, ks: Sequence[int]) -> list[str]:
+def _explained(scores: ScoredFile, ks: Sequence[int]) -> list[str]:
     lines = []
     if not math.isnan(bri := best_log_rank_integral(scores.ranks)):
-        lines.append(f"  BRI {bri:.4f} (lower is better)")
-    for k in ks:
-        first = rounds_to_first_hit(scores.ranks, k)
-        if found := int(np.isfinite(first).sum()):
-            rounds = float(np.nanmean(first))
-            lines.append(f"  Hits@{k}: {found:,} of {len(first):,} targets, found after {rounds:.2f} rounds on average")
+        lines.append(f"  BRI {bri:.4f}: the best rank so far is typically {math.exp(bri):.1f} (lower is better)")
+    if any(_chance(scores, k) is not None for k in ks):
+        lines.append("  chance: Hits@K if targets were drawn at random from the corpus")
     return lines
+
+
+def _chance(scores: ScoredFile, k: int) -> Figures | None:
+    """What Hits@k would be by chance [rounds + 1]; None for a k beyond the best images that are kept."""
+    if k > TOP:
+        return None
+    return np.asarray(chance_of_hits(scores.best, k, scores.ranking.images, len(scores.ranks) - 1).mean(axis=1))
 
 
 def curve_json(scores: ScoredFile, ks: Sequence[int]) -> dict[str, Any]:
@@ -66,6 +75,7 @@ def curve_json(scores: ScoredFile, ks: Sequence[int]) -> dict[str, Any]:
     for k in ks:
         figures |= {f"hits@{k}": hits_at_k(ranks, k), f"recall@{k}": recall_at_k(ranks, k)}
     figures |= {"atr": average_target_rank(ranks), "mrr": mean_reciprocal_rank(ranks)}
+    figures |= {f"chance@{k}": _chance(scores, k) for k in ks}
     figures |= {"improved": share_improved(ranks), "truncated": scores.truncated}
     bri = best_log_rank_integral(ranks)
     return {

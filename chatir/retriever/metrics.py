@@ -91,6 +91,31 @@ def truncated_share(ranks: Ranks, first: Sequence[int | None]) -> Figures | None
         return np.asarray(100 * (cut & played).sum(axis=1) / played.sum(axis=1))
 
 
+def chance_of_hits(best: Sequence[Sequence[Sequence[str]] | None], k: int, images: int, rounds: int) -> Figures:
+    """What Hits@k would be for targets drawn at random from the corpus, in percent [rounds + 1, dialogs].
+
+    best: for each dialog the images ranked best after each round it played, best first; None where they were not kept.
+    images: how many the corpus has. A dialog that has put m different images among its best k so far would have found a
+    random one of N with chance m / N: who asks in more different ways draws more often. nan where fewer than k were
+    kept.
+    """
+    chance = np.full((rounds + 1, len(best)), np.nan)
+    wanted = min(_cutoff(k), images)
+    for place, of_rounds in enumerate(best):
+        if of_rounds is None or any(len(names) < wanted for names in of_rounds[: rounds + 1]):
+            continue
+        seen: set[str] = set()
+        for number, names in enumerate(of_rounds[: rounds + 1]):
+            seen.update(names[:wanted])
+            chance[number:, place] = 100 * len(seen) / images
+    return chance
+
+
+def chance_of_recall(k: int, images: int) -> float:
+    """What Recall@k would be for targets drawn at random from a corpus of so many images, in percent."""
+    return 100 * min(_cutoff(k), images) / images
+
+
 def best_ranks(ranks: ArrayLike) -> Ranks:
     """The best rank of each target so far [rounds + 1, dialogs], carried on after a dialog's end."""
     checked = as_ranks(ranks)

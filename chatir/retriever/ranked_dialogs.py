@@ -23,8 +23,8 @@ from chatir.retriever.ranks import target_ranks
 from chatir.retriever.retriever import Identity, Retriever, declared
 from chatir.retriever.top_images import top_k
 
-TOP = 5
-"""Images that are told of every round: those that a reader of a report is shown."""
+TOP = 10
+"""Images that are kept of every round: as many as a Hits@10 by chance is counted from."""
 
 Found = TypeVar("Found")
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chatir.dialog_ranks import DialogRanks, rank_table
+from chatir.dialog_ranks import DialogRanks, Top, rank_table
 from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.files import file_sha256
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.metrics import Figures, Ranks, truncated_share
-from chatir.retriever.ranked_dialogs import check_targets, ranked
+from chatir.retriever.ranked_dialogs import TOP, check_targets, ranked
 from chatir.retriever.retriever import Identity, Retriever, declared
 from chatir.run.file import RunFile
 from chatir.run.provenance import provenance
@@ -34,6 +34,7 @@ class ScoredFile:
     - `ranks`: 1-based, int64 [rounds + 1, dialogs], in the file's order; 0 beyond the end of a dialog
     - `truncated`: percentage of the dialogs that were played so far whose text is longer than the retriever reads
       [rounds + 1], nan where none was played any more, None if it cannot tell
+    - `best`: the images ranked best after each round that a dialog played, best first, by dialog
     - `new`: how many dialogs this call ranked
     """
 
@@ -42,6 +43,7 @@ class ScoredFile:
     ranking: Ranking
     ranks: Ranks
     truncated: Figures | None
+    best: tuple[Top, ...]
     new: int
 
 
@@ -58,7 +60,8 @@ def score(
     """Rank the target of every dialog after every round among the images of the corpus.
 
     Ranks are exact (`target_ranks`) and kept as they come, with the best images of every round; dialogs for which the
-    run file holds both for this retriever and corpus are not ranked again.
+    run file holds both for this retriever and corpus are not ranked again. (Versions up to 0.1 kept five best images
+    only: such ranks are made anew.)
 
     - `file`: the dialogue file; one that was made elsewhere is given a run file
     - `run_file`: where the ranks go, a file, or a folder to make it in, unless beside the dialogue file
@@ -76,7 +79,8 @@ def score(
     ranking = Ranking(identity.name, identity.config, corpus.fingerprint, len(corpus))
     with closing(_run_of(file, run_file, note)) as run:
         kept = RunRanks(run)
-        known = {id_: ranks for id_, ranks in kept.ranks(ranking, dialogs).items() if ranks.top is not None}
+        enough = min(TOP, len(corpus))
+        known = {id_: one for id_, one in kept.ranks(ranking, dialogs).items() if one.top and len(one.top[0]) >= enough}
         new = [dialog for dialog in dialogs if dialog.id not in known]
         device = str(declared(retriever, "device", "cpu")) if new else ""
         made_with = provenance() | {"typed": list(typed), "device": device}
@@ -127,4 +131,5 @@ def _scored(
     file: Path, run_file: Path, ranking: Ranking, found: Sequence[DialogRanks], rounds: int, new: int
 ) -> ScoredFile:
     ranks = rank_table(found, rounds)
-    return ScoredFile(file, run_file, ranking, ranks, truncated_share(ranks, [one.truncated for one in found]), new)
+    truncated = truncated_share(ranks, [one.truncated for one in found])
+    return ScoredFile(file, run_file, ranking, ranks, truncated, tuple(one.top or () for one in found), new)

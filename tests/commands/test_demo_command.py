@@ -49,7 +49,7 @@ def test_it_shows_each_command_then_tables_verdicts_and_the_path_of_the_report(p
     assert "\nRepetition\n" in printed
     verdicts = [line for line in printed.splitlines() if line.startswith("=> ")]
     assert len(verdicts) == len(RUNS) - 1
-    assert verdicts[0].startswith("=> greedy repeats itself more than first-unasked: 7.")
+    assert verdicts[0].startswith("=> greedy: finds fewer targets than first-unasked")
     assert verdicts[0].endswith("this is about the questioners.")
     assert "This is about the runs, not about their questioners: BLIP2 answers in first-unasked" in verdicts[-1]
     for name in RUNS:

@@ -59,10 +59,10 @@ def test_a_run_with_a_retriever_ends_with_the_curve_and_scoring_again_reuses_it(
     assert code == 0, err
     lines = out.splitlines()
     head = next(place for place, line in enumerate(lines) if line.split()[:1] == ["round"])
-    assert lines[head].split() == ["round", "Hits@10", "Recall@10", "ATR", "MRR", "improved", "truncated"]
+    assert lines[head].split() == ["round", "Hits@10", "chance", "Recall@10", "ATR", "MRR", "improved", "truncated"]
     rows = [line.split() for line in lines[head + 1 : head + 12]]
     assert [row[0] for row in rows] == [str(number) for number in range(11)]
-    assert float(rows[10][3]) < 1.2 < 3 < float(rows[0][3])  # ten rounds find the scenes; captions alone do not
+    assert float(rows[10][4]) < 1.2 < 3 < float(rows[0][4])  # ten rounds find the scenes; captions alone do not
     (count,) = query(place / "talk.run", "SELECT count(*) FROM ranks")[0]
     assert count == COUNT
     (made_on,) = query(place / "talk.run", "SELECT provenance FROM rankings")[0]

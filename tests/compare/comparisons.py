@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chatir import Dialog, Round
-from chatir.compare.comparison import ComparedRun, Comparison, Difference
+from chatir.compare.comparison import ComparedRun, Comparison, Difference, Estimate, Summary
 from chatir.compare.dialog_counts import defects, dialog_counts, language, repetition
 from chatir.compare.rank_measures import hits, own_ranks
 from chatir.compare.retrieval import Curve, Retrieval
@@ -66,7 +66,8 @@ def retrieval(dialogs: int, seed: int = 0, truncated: float | None = 0.0) -> Ret
     curves = {f"hits@{k}": banded(hits(ranks, k).mean(axis=0), 0.1) for k in KS}
     curves["atr"] = banded(own_ranks(ranks).mean(axis=0), 0.2)
     shares = None if truncated is None else np.linspace(0, truncated, ROUNDS + 1)
-    return Retrieval(CLIP, ranks, curves, 3.0, shares)
+    chance = {f"hits@{k}": np.linspace(k, 4 * k, ROUNDS + 1) / 10 for k in KS}
+    return Retrieval(CLIP, ranks, curves, 3.0, chance, shares)
 
 
 def banded(values: Figures, width: float) -> Curve:
@@ -83,6 +84,7 @@ def side_by_side(*runs: ComparedRun, differences: Sequence[Difference] = ()) -> 
         ks=KS,
         runs=runs,
         groups=(),
+        summaries=tuple(summary(run) for run in runs),
         differences=tuple(differences or made),
         verdicts=(),
         agreements=(),
@@ -91,6 +93,25 @@ def side_by_side(*runs: ComparedRun, differences: Sequence[Difference] = ()) -> 
         method="",
         worst={},
     )
+
+
+def summary(run: ComparedRun) -> Summary:
+    """The primary figures of a run with made-up intervals."""
+    texts = [("repeats_per_dialog", None, run.repetition["repeats_per_dialog"], None)] if run.repetition else []
+    ranked = [
+        row
+        for label, found in run.retrieval.items()
+        for row in (
+            ("hits@10", label, float(found.curves["hits@10"].values[-1]), float(found.chance["hits@10"][-1])),
+            ("bri", label, found.bri, None),
+        )
+    ]
+    rounds = {"hits@10": ROUNDS}
+    estimates = [
+        Estimate(metric, label, rounds.get(metric), value or 0.0, 0.5 * (value or 0.0), 2.0 * (value or 0.0), chance)
+        for metric, label, value, chance in (*texts, *ranked)
+    ]
+    return Summary(run.name, (run.name,), tuple(estimates))
 
 
 def primary(a: str, b: str) -> list[Difference]:
@@ -116,10 +137,16 @@ def difference(a: str, b: str, metric: str, delta: float, width: float, decided:
         effect=None,
         ci_low=delta - width,
         ci_high=delta + width,
-        level=0.975,
+        level=0.95,
         test="sign-flip",
         p=0.01,
         p_holm=0.03,
         primary=True,
         decided=decided,
+        gate=0.25 if ranked else None,
+        gate_p=0.01 if ranked else None,
+        adjusted_low=delta - 1.5 * width,
+        adjusted_high=delta + 1.5 * width,
+        adjusted_level=0.975,
+        least_p=0.001,
     )

@@ -61,6 +61,15 @@ def made_run(
     simulate(about, asking, answering, out=out, rounds=rounds, seed=seed, ask_again=0)
     with closing(RunFile.open(out.with_suffix(".run"))) as run:
         for ranking, of_dialog in ranks:
-            found = [(dialog, DialogRanks(tuple(of_dialog(dialog)), None)) for dialog in read_dialogs(out)]
+            found = [(dialog, _found(dialog, of_dialog(dialog), ranking.images)) for dialog in read_dialogs(out)]
             RunRanks(run).keep(ranking, found, {"typed": TYPED})
     return out
+
+
+def _found(dialog: Dialog, ranks: Sequence[int], images: int) -> DialogRanks:
+    """Ranks with best images that agree with them; the others are new ones in every round."""
+    best = []
+    for number, rank in enumerate(ranks):
+        names = [f"other {number}-{place}.jpg" for place in range(min(10, images))]
+        best.append(tuple(dialog.image if place == rank - 1 else name for place, name in enumerate(names)))
+    return DialogRanks(tuple(ranks), None, tuple(best))

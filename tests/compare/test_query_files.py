@@ -65,7 +65,8 @@ def test_no_test_and_no_verdict_is_about_its_repeats_and_its_ranks_are_compared(
         assert "repeats" not in verdict.sentence
     assert (found.worst["queries"], len(found.worst["repeating"])) == ((), 3)
     why = "most rounds hold no '?', so that their questions cannot be told from their answers"
-    assert found.notes == (f"queries: {why}; its repeats are not counted",), "a run of chatir is no file of queries"
+    told = [note for note in found.notes if "chance" not in note]
+    assert told == [f"queries: {why}; its repeats are not counted"], "a run of chatir is no file of queries"
     assert found.frames["runs"]["repeats_per_dialog"].isna().tolist() == [True, False, False]
     assert found.frames["dialogs"].groupby("run")["repeats"].count().to_dict() == {
         "queries": 0,

@@ -37,14 +37,29 @@ def test_a_questioner_that_repeats_itself_is_told_so_with_how_sure_one_can_be(tm
     found = compare([made_run(tmp_path, "A", targets=30), made_run(tmp_path, "B", targets=30, ask=same_question)])
     (verdict,) = found.verdicts
     assert (verdict.about, verdict.differs) == ("questioners", ())
-    assert verdict.sentence.startswith("B repeats itself more than A: 2.00 against 0.00 repeats per dialog")
-    assert "(+2.00, 95% interval +2.00 to +2.00, p = 0.0001)." in verdict.sentence
-    assert "this is about the questioners" in verdict.sentence
+    figures = "+2.00 a dialog, 95% CI +2.00 to +2.00, p (Holm) = 0.0001"
+    assert verdict.sentence == f"B: repeats itself more than A ({figures}); about the questioners"
 
 
 def test_no_difference_is_told_as_none_shown(tmp_path: Path) -> None:
-    found = compare([made_run(tmp_path, "A"), made_run(tmp_path, "B")])
-    assert found.verdicts[0].sentence.startswith("No difference between B and A is shown: repeats")
+    found = compare([made_run(tmp_path, "A", targets=8), made_run(tmp_path, "B", targets=8)])
+    assert found.verdicts[0].sentence == (
+        "B: no difference from A is shown in repeats (smallest p: repeats 0.00 a dialog, 95% CI 0.00 to 0.00, "
+        "p (Holm) = 1.000); about the questioners"
+    )
+
+
+@pytest.mark.parametrize(("images", "decided"), [(5, False), (6, True)])
+def test_where_no_p_can_be_small_enough_the_images_are_said_to_be_too_few(
+    tmp_path: Path, images: int, decided: bool
+) -> None:
+    files = [made_run(tmp_path, "A", targets=images), made_run(tmp_path, "B", targets=images, ask=same_question)]
+    found = compare(files)
+    (repeats,) = (one for one in found.differences if one.primary)
+    assert repeats.least_p == 2 / 2**images
+    assert (repeats.decided, repeats.ci_low, repeats.ci_high) == (decided, 2, 2), "the interval is that of the data"
+    few = f"5 images are too few to tell it from A: the smallest p possible is {2 / 2**5:.3g} (2/2^5)"
+    assert (few in found.verdicts[0].sentence) != decided
 
 
 @pytest.mark.parametrize(
@@ -77,14 +92,14 @@ def test_the_released_files_share_their_answerer_but_not_with_people(shared: Pat
     found = compare([shared / "data" / "chatir" / "dialogues" / f"{name}.json" for name in names])
     flan, people = found.verdicts
     assert flan.about == "questioners"
-    assert flan.sentence.startswith("FLAN_ALPACA_XXL_BLIP2 repeats itself more than ChatGPT_BLIP2: 6.74 against 0.00")
+    assert flan.sentence.startswith("FLAN_ALPACA_XXL_BLIP2: repeats itself more than ChatGPT_BLIP2 (+6.74 a dialog")
     assert people.about == "runs"
     assert people.differs == ("BLIP2 answers in ChatGPT_BLIP2, Human in VisDial_v1.0_queries_val",)
 
 
 def test_hits_are_tested_by_mcnemar_and_decided_where_test_and_interval_agree(tmp_path: Path) -> None:
     def ranks(better: int) -> list[int]:
-        return [50, 50, 50, better]
+        return [50, better, better, better]
 
     files = [
         made_run(tmp_path, "A", targets=40, ranks=[(CLIP, lambda dialog: ranks(5 if number(dialog) < 8 else 90))]),
@@ -97,12 +112,13 @@ def test_hits_are_tested_by_mcnemar_and_decided_where_test_and_interval_agree(tm
     assert hits.delta == pytest.approx(100 * (34 - 8) / 40)
     assert hits.effect == pytest.approx(32 / 38 - 0.5)
     assert hits.decided
-    assert hits.level == pytest.approx(1 - 0.05 / 2 if found["bri"].p < hits.p else 1 - 0.05 / 3)  # type: ignore[operator]
+    assert hits.gate == pytest.approx((34 - 8) / 40)
+    assert (hits.level, hits.adjusted_level) == (0.95, pytest.approx(1 - 0.05 / 3))
     assert found["bri"].test == "sign-flip"
     assert not found["repeats_per_dialog"].decided
 
 
-def test_primary_intervals_are_at_the_level_of_holm_s_step(tmp_path: Path) -> None:
+def test_primary_intervals_are_plain_and_those_at_the_level_of_holm_s_step_stand_beside_them(tmp_path: Path) -> None:
     def ask(dialog: Dialog) -> str:
         return same_question(dialog) if number(dialog) % 2 else new_question(dialog)
 
@@ -115,9 +131,13 @@ def test_primary_intervals_are_at_the_level_of_holm_s_step(tmp_path: Path) -> No
     tested = next(one for one in found if one.metric == "repeats_per_dialog")
     described = next(one for one in found if one.metric == "exact_repeats_per_dialog")
     assert (tested.delta, described.delta) == (1, 1)
-    assert tested.level == pytest.approx(1 - 0.05 / 3)
-    assert (described.level, described.p) == (0.95, None)
-    assert tested.ci_low < described.ci_low < described.ci_high < tested.ci_high
+    assert (tested.level, tested.adjusted_level) == (0.95, pytest.approx(1 - 0.05 / 3))
+    assert (described.level, described.p, described.adjusted_level) == (0.95, None, None)
+    assert tested.adjusted_low < tested.ci_low < tested.ci_high < tested.adjusted_high  # type: ignore[operator]
+    more = compare([*files, made_run(tmp_path, "C", targets=40)])
+    beside = next(one for one in more.differences if one.b == "B" and one.metric == "repeats_per_dialog")
+    assert (beside.ci_low, beside.ci_high) == (tested.ci_low, tested.ci_high)
+    assert more.summaries[:2] == compare(files).summaries
 
 
 def test_hits_of_a_group_are_means_and_tested_as_such(tmp_path: Path) -> None:
@@ -152,9 +172,10 @@ def test_whoever_finds_more_and_earlier_is_said_to(tmp_path: Path) -> None:
         made_run(tmp_path, "B", targets=20, ranks=[(CLIP, lambda dialog: [60, 20, 8, 5])]),
     ]
     (verdict,) = compare(files).verdicts
-    assert "B finds more targets than A (CLIP): Hits@10 100.0% against 0.0%" in verdict.sentence
-    assert "finds targets earlier than A (CLIP): BRI" in verdict.sentence
-    assert "No other difference is shown: repeats" in verdict.sentence
+    assert verdict.sentence == (
+        "B: finds more targets than A (+100 points, 95% CI +100 to +100, p (Holm) = 0.0003) and finds targets earlier; "
+        "about the questioners"
+    )
 
 
 def test_the_mean_rank_is_described_with_its_logarithm_and_carries_no_verdict(tmp_path: Path) -> None:
@@ -350,7 +371,7 @@ def test_where_nothing_can_be_tested_nothing_is_concluded(tmp_path: Path) -> Non
         write_dialogs(tmp_path / f"{name}.json", some)
     (verdict,) = compare([tmp_path / "A.json", tmp_path / "B.json"]).verdicts
     assert verdict.about == "runs"
-    assert verdict.sentence.startswith("Nothing is tested between B and A")
+    assert verdict.sentence.startswith("B: nothing is tested against A")
 
 
 def test_captions_alone_beside_failures_have_bounds_in_order(tmp_path: Path) -> None:
@@ -379,7 +400,9 @@ def test_the_dialogs_of_one_image_are_taken_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("won", "lost"), [(5, 0), (8, 1), (9, 1), (11, 2), (40, 10)])
-def test_test_and_interval_say_the_same(tmp_path: Path, won: int, lost: int) -> None:
+def test_a_difference_is_decided_only_where_test_and_adjusted_interval_say_the_same(
+    tmp_path: Path, won: int, lost: int
+) -> None:
     def rank(name: str, dialog: Dialog) -> int:
         mine = number(dialog) < won if name == "B" else number(dialog) >= 100 - lost
         return 5 if mine else 90
@@ -392,7 +415,8 @@ def test_test_and_interval_say_the_same(tmp_path: Path, won: int, lost: int) -> 
     ]
     for one in compare(files).differences:
         if one.primary:
-            assert (one.p_holm <= 0.05) == (not one.ci_low <= 0 <= one.ci_high) == one.decided  # type: ignore[operator]
+            leaves_0_out = not one.adjusted_low <= 0 <= one.adjusted_high  # type: ignore[operator]
+            assert one.decided == (one.p_holm <= 0.05 and leaves_0_out)  # type: ignore[operator]
 
 
 def test_a_group_may_be_named_as_the_baseline_by_any_of_its_runs(tmp_path: Path) -> None:

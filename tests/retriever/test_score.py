@@ -316,19 +316,24 @@ def test_a_run_with_another_way_to_stop_is_another_run(tmp_path: Path) -> None:
 
 
 def test_the_curve_reads_as_a_table_and_as_json(file: Path) -> None:
+    names = [str(number) for number in range(15)]
     scores = replace(
-        score(file, Hashing(), corpus()), ranks=np.array([[20, 3], [11, 0], [4, 0]]), truncated=np.array([0, 0, 50.0])
+        score(file, Hashing(), corpus()),
+        ranks=np.array([[20, 3], [11, 0], [4, 0]]),
+        truncated=np.array([0, 0, 50.0]),
+        best=((names[:10], names[5:], names[5:]), (names[:10],)),
     )
-    title, head, *rows, bri, hits = curve_text(scores, [10]).splitlines()
+    title, head, *rows, bri, chance = curve_text(scores, [10]).splitlines()
     assert title.endswith("talk.json: 2 dialogs, Hashing in 40 images")
-    assert head.split() == ["round", "Hits@10", "Recall@10", "ATR", "MRR", "improved", "truncated"]
+    assert head.split() == ["round", "Hits@10", "chance", "Recall@10", "ATR", "MRR", "improved", "truncated"]
     assert [row.split() for row in rows] == [
-        ["0", "50.00", "50.00", "11.50", "0.1917", "-", "0.0"],
-        ["1", "50.00", "-", "-", "-", "-", "0.0"],
-        ["2", "100.00", "-", "-", "-", "-", "50.0"],
+        ["0", "50.00", "25.00", "50.00", "11.50", "0.1917", "-", "0.0"],
+        ["1", "50.00", "31.25", "-", "-", "-", "-", "0.0"],
+        ["2", "100.00", "31.25", "-", "-", "-", "-", "50.0"],
     ]
     assert bri.startswith("  BRI 1.69")
-    assert hits == "  Hits@10: 2 of 2 targets, found after 1.00 rounds on average"
+    assert bri.endswith("the best rank so far is typically 5.5 (lower is better)")
+    assert chance == "  chance: Hits@K if targets were drawn at random from the corpus"
     data = json.loads(json.dumps(curve_json(scores, [10]), allow_nan=False))
     assert data["hits@10"] == [50, 50, 100]
     assert data["atr"] == [11.5, None, None]

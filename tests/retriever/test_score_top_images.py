@@ -63,9 +63,9 @@ def by_sorting(some: Sequence[Dialog], among: Corpus, flavor: str = "") -> list[
     ]
 
 
-def test_the_five_best_images_of_every_round_are_kept_in_order(file: Path) -> None:
+def test_the_ten_best_images_of_every_round_are_kept_in_order(file: Path) -> None:
     score(file, Hashing(), corpus())
-    expected = [tuple(names[:5] for names in rounds) for rounds in by_sorting(dialogs(), corpus())]
+    expected = [tuple(names[:TOP] for names in rounds) for rounds in by_sorting(dialogs(), corpus())]
     assert [ranks.top for ranks in kept(file).values()] == expected
 
 
@@ -128,7 +128,7 @@ def test_each_retriever_has_best_images_of_its_own(file: Path) -> None:
     score(file, Hashing(), corpus())
     score(file, Hashing(flavor="other "), corpus())
     for number, flavor in enumerate(["", "other "]):
-        expected = [tuple(names[:5] for names in rounds) for rounds in by_sorting(dialogs(), corpus(), flavor)]
+        expected = [tuple(names[:TOP] for names in rounds) for rounds in by_sorting(dialogs(), corpus(), flavor)]
         assert [ranks.top for ranks in kept(file, number).values()] == expected
 
 
@@ -140,7 +140,7 @@ def test_any_name_of_an_image_is_kept(tmp_path: Path, name: str) -> None:
     score(tmp_path / "talk.json", Hashing(), among)
     assert name in by_sorting(some, among)[0][0]
     (found,) = kept(tmp_path / "talk.json").values()
-    assert found.top == tuple(names[:5] for names in by_sorting(some, among)[0])
+    assert found.top == tuple(names[:TOP] for names in by_sorting(some, among)[0])
 
 
 def test_a_name_is_written_once_a_dialog(file: Path) -> None:
@@ -149,6 +149,18 @@ def test_a_name_is_written_once_a_dialog(file: Path) -> None:
     for id_, found in kept(file).items():
         names = json.loads(rows[id_])["names"]
         assert len(names) == len(set(names)) == len({name for best in found.top or () for name in best})
+
+
+def test_ranks_that_were_kept_with_five_best_images_are_made_anew_once(file: Path) -> None:
+    score(file, Hashing(), corpus())
+    for id_, text in query(file.with_suffix(".run"), "SELECT id, images FROM top_images"):
+        five = json.loads(text)
+        five["rounds"] = [places[:5] for places in five["rounds"]]
+        changed(file, "UPDATE top_images SET images = ? WHERE id = ?", json.dumps(five), id_)
+    assert {len(best) for ranks in kept(file).values() for best in ranks.top or ()} == {5}
+    assert score(file, Hashing(), corpus()).new == len(dialogs())
+    assert {len(best) for ranks in kept(file).values() for best in ranks.top or ()} == {TOP}
+    assert score(file, Hashing(), corpus()).new == 0
 
 
 def test_ranks_that_were_kept_without_best_images_are_read_and_completed_by_the_next_score(file: Path) -> None:

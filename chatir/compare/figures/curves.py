@@ -12,8 +12,8 @@ from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.figures.labels import shortened, slugs
 from chatir.compare.figures.look import COLUMN, LINE, PAGE, SMALL, Drawn, Look, drawable, new_figure
 from chatir.compare.figures.palette import Style
+from chatir.compare.measures import PRIMARY_K
 from chatir.compare.retrieval import Curve
-from chatir.compare.statistics.sides import PRIMARY_K
 from chatir.retriever.metrics import Figures
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The differences between sides, measure by measure: tested where they are primary, described where they are not."""
+"""The differences between sides, measure by measure: paired figures, and those that are only described."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatir.compare.comparison import Difference
+from chatir.compare.measures import PRIMARY_K
 from chatir.compare.statistics.resampling import (
     bca_interval,
     max_t_band,
@@ -16,8 +17,8 @@ from chatir.compare.statistics.resampling import (
     resampled_means,
     sign_flip_p,
 )
-from chatir.compare.statistics.sides import PRIMARY_K, Measured, Side, primary
-from chatir.compare.statistics.significance import cohens_g, exact_mcnemar, holm, resamples_needed, standardised_mean
+from chatir.compare.statistics.sides import Measured, Pair, Side
+from chatir.compare.statistics.significance import cohens_g, standardised_mean
 from chatir.compare.statistics.streams import Stream
 from chatir.retriever.metrics import Figures
 
@@ -26,8 +27,6 @@ DESCRIPTIVE_RESAMPLES = 9_999
 
 _CELLS = 2**24
 """Resampled means that are held at once: 128 MiB."""
-
-Pair = tuple[Side, Side]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +57,12 @@ class Paired:
     def discordant(self) -> tuple[int, int] | None:
         """Targets that only a found, and that only b found; None where the figure is not one of finding a target."""
         hit = self.measured.metric.startswith(("hits@", "recall@"))
-        if not hit or len(self.a.runs) + len(self.b.runs) > 2 or self.a.several_dialogs_an_image:
+        if not hit or not (self.a.has_one_outcome_an_image and self.b.has_one_outcome_an_image):
             return None
         return int((self.delta < 0).sum()), int((self.delta > 0).sum())
 
     def difference(self, low: float, high: float, level: float) -> Difference:
-        """What is told of it, before any test."""
+        """The difference with its interval, before any test."""
         measured, delta, discordant = self.measured, self.delta, self.discordant
         ranked = self.a.runs[0].retrieval.get(measured.retriever or "")
         return Difference(
@@ -89,46 +88,6 @@ def shared_labels(a: Side, b: Side) -> list[str]:
     return [label for label in a.labels if label in b.labels]
 
 
-def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[Difference]:
-    """The primary family over all pairs, adjusted by Holm; intervals at the level of the step that decided on each.
-
-    A difference is decided where the test rejects and the interval leaves 0 out. An interval is widened to hold 0 where
-    the test does not reject: the bootstrap knows less than an exact test of how little a few images can tell.
-    """
-    columns = [Paired.of(pair, one) for pair in pairs for one in _primary(pair, rounds)]
-    if not columns:
-        return []
-    resamples = resamples_needed(len(columns))
-    deltas = np.stack([column.delta for column in columns], axis=1)
-    flipped = [place for place, column in enumerate(columns) if column.discordant is None]
-    p = np.array([exact_mcnemar(*(column.discordant or (0, 0))) for column in columns])
-    p[flipped] = sign_flip_p(deltas[:, flipped], resamples, Stream.PRIMARY_TESTS.generator(seed))
-    adjusted, levels = holm(p, ALPHA)
-    lows, highs = _intervals(deltas, levels, resamples, Stream.PRIMARY_INTERVALS, seed)
-    found = []
-    for place, column in enumerate(columns):
-        low, high = float(lows[place]), float(highs[place])
-        if adjusted[place] > ALPHA:
-            low, high = min(low, 0.0), max(high, 0.0)
-        tested = replace(
-            column.difference(low, high, levels[place]),
-            test="sign-flip" if place in flipped else "mcnemar",
-            p=float(p[place]),
-            p_holm=float(adjusted[place]),
-            primary=True,
-            decided=bool(adjusted[place] <= ALPHA and not low <= 0 <= high),
-        )
-        found.append(tested)
-    return found
-
-
-def _primary(pair: Pair, rounds: int) -> Iterator[Measured]:
-    """What is tested of a pair; texts are, where they are of one kind."""
-    for measured in primary(shared_labels(*pair), rounds):
-        if measured.retriever is not None or same_kind(*pair):
-            yield measured
-
-
 def same_kind(a: Side, b: Side) -> bool:
     """Whether the texts of all runs of both sides can be compared: questions, each dialog with as many rounds."""
     lengths = [run.counts.rounds for side in (a, b) for run in side.runs]
@@ -147,7 +106,7 @@ def descriptive_differences(pairs: Sequence[Pair], rounds: int, ks: Sequence[int
     deltas = np.stack([column.delta for column in columns], axis=1)
     level = 1 - ALPHA
     levels, mean_ranks = np.full(len(columns), level), [column.measured.metric == "atr" for column in columns]
-    low, high = _intervals(
+    low, high = intervals(
         deltas, levels, DESCRIPTIVE_RESAMPLES, Stream.DESCRIPTIVE_INTERVALS, seed, skewed=np.array(mean_ranks)
     )
     found = [columns[place].difference(low[place], high[place], level) for place in range(len(columns))]
@@ -155,7 +114,7 @@ def descriptive_differences(pairs: Sequence[Pair], rounds: int, ks: Sequence[int
     return [*told, *_curve_differences(pairs, rounds, seed)]
 
 
-def _intervals(
+def intervals(
     deltas: Figures,
     levels: Figures,
     resamples: int,
@@ -165,7 +124,8 @@ def _intervals(
 ) -> tuple[Figures, Figures]:
     """Bootstrap intervals of the mean of each column; BCa for those that are skewed, else percentile.
 
-    As many columns at a time as memory has room for; the same images are drawn for all.
+    deltas: [images, columns]. levels: shares [columns]. Both ends are [columns]. As many columns at a time as memory
+    has room for; the same images are drawn for all.
     """
     low, high = np.empty(len(levels)), np.empty(len(levels))
     at_once = max(1, _CELLS // resamples)
@@ -185,6 +145,7 @@ def _described(pair: Pair, rounds: int, ks: Sequence[int]) -> Iterator[Measured]
         yield from (Measured(f"hits@{k}", label, rounds) for k in ks if k != PRIMARY_K)
         yield from (Measured(f"recall@{k}", label, rounds) for k in ks)
         yield from (Measured(metric, label, rounds) for metric in ("atr", "log_rank", "mrr"))
+        yield from (Measured(metric, label) for metric in ("mean_log_rank", f"mean_recall@{PRIMARY_K}"))
 
 
 def _texts(pair: Pair) -> Iterator[Measured]:

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 
 from chatir.compare.comparison import ComparedRun, SeedGroup, Spread
+from chatir.compare.measures import PRIMARY_K
 from chatir.compare.rank_measures import best_log_rank_integrals, hits, own_ranks, per_image, recall
 from chatir.retriever.metrics import Figures
-
-PRIMARY_K = 10
-"""The K of the Hits@K that verdicts are about, as the paper reports it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,11 @@ class Side:
         return len({dialog.image for dialog in self.runs[0].dialogs}) < len(self.runs[0].dialogs)
 
     @property
+    def has_one_outcome_an_image(self) -> bool:
+        """Whether each image has a single dialog of a single run: its target is found or it is not."""
+        return len(self.runs) == 1 and not self.several_dialogs_an_image
+
+    @property
     def asks(self) -> bool:
         """Whether all runs are made of questions."""
         return all(run.asks for run in self.runs)
@@ -59,6 +62,9 @@ class Side:
         return [label for label in first.retrieval if all(label in other.retrieval for other in others)]
 
 
+Pair = tuple[Side, Side]
+
+
 def of_dialogs(run: ComparedRun, measured: Measured) -> Figures:
     """A figure of each dialog of a run [dialogs]; nan where it cannot be given."""
     if measured.retriever is None:
@@ -68,6 +74,10 @@ def of_dialogs(run: ComparedRun, measured: Measured) -> Figures:
     if measured.metric == "bri":
         return best_log_rank_integrals(ranks)
     kind, _, k = measured.metric.partition("@")
+    if kind == "mean_log_rank":
+        return np.asarray(np.log(own_ranks(ranks))[:, 1:].mean(axis=1))
+    if kind == "mean_recall":
+        return np.asarray(recall(ranks, int(k))[:, 1:].mean(axis=1))
     if kind == "hits":
         values = hits(ranks, int(k))
     elif kind == "recall":

@@ -27,6 +27,16 @@ def exact_mcnemar(lost: int, won: int) -> float:
     return min(1.0, 2 * float(bdtr(min(lost, won), discordant, 0.5))) if discordant else 1.0
 
 
+def least_mcnemar(discordant: int) -> float:
+    """The smallest p that `exact_mcnemar` can give for so many images that one of the two found alone."""
+    return exact_mcnemar(0, discordant)
+
+
+def least_sign_flip(images: int) -> float:
+    """The smallest p of a two-sided sign-flip test of so many images: all have one sign in 2 of 2^n patterns."""
+    return min(1.0, 2.0 ** (1 - images))
+
+
 def holm(p: ArrayLike, alpha: float = 0.05) -> tuple[Figures, Figures]:
     """Holm's step-down procedure on a family of tests p[m] (Holm 1979): adjusted p's [m], and levels [m].
 

@@ -20,6 +20,9 @@ class Stream(IntEnum):
     FAILURE_INTERVALS = 6
     AGREEMENT_INTERVALS = 7
     FAILURE_TESTS = 8
+    GATE_TESTS = 9
+    ESTIMATES = 10
+    PLAIN_INTERVALS = 11
 
     def generator(self, seed: int) -> np.random.Generator:
         """The stream from its beginning. seed: of the comparison, 0 or more."""

@@ -1,0 +1,75 @@
+"""The primary figures of each run, or group of seeds, with plain 95% intervals that depend on nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from chatir.compare.comparison import Estimate, Summary
+from chatir.compare.statistics.resampling import percentile_interval, resampled_means
+from chatir.compare.statistics.sides import Measured, Side, primary
+from chatir.compare.statistics.streams import Stream
+from chatir.retriever.metrics import Figures
+
+LEVEL = 0.95
+RESAMPLES = 9_999
+
+
+def summaries(sides: Sequence[Side], rounds: int, seed: int) -> list[Summary]:
+    """What a reader must know of each side. rounds: how many are compared; seed: of the resampling."""
+    wanted = [(side, one) for side in sides for one in primary(side.labels, rounds) if one.retriever or side.asks]
+    if not wanted:
+        return [Summary(side.name, tuple(run.name for run in side.runs), ()) for side in sides]
+    values = np.stack([side[measured] for side, measured in wanted], axis=1)
+    means = resampled_means(values, RESAMPLES, Stream.ESTIMATES.generator(seed))
+    found: dict[str, list[Estimate]] = {side.name: [] for side in sides}
+    for place, (side, measured) in enumerate(wanted):
+        found[side.name].append(_estimate(side, measured, values[:, place], means[:, place]))
+    return [Summary(side.name, tuple(run.name for run in side.runs), tuple(found[side.name])) for side in sides]
+
+
+def _estimate(side: Side, measured: Measured, values: Figures, means: Figures) -> Estimate:
+    """The mean of a figure of images [images], from means over resampled images [resamples]."""
+    low, high = _interval(side, measured, values, means)
+    return Estimate(
+        metric=measured.metric,
+        retriever=measured.retriever,
+        round=measured.round,
+        value=float(values.mean()),
+        low=low,
+        high=high,
+        chance=_chance(side, measured),
+        between_seeds=_between_seeds(side, measured),
+    )
+
+
+def _interval(side: Side, measured: Measured, values: Figures, means: Figures) -> tuple[float, float]:
+    """Wilson's interval where each image is either found or not, else a percentile bootstrap's."""
+    if measured.metric.startswith("hits@") and side.has_one_outcome_an_image:
+        return wilson_interval(int((values > 0).sum()), len(values))
+    low, high = percentile_interval(means, LEVEL)
+    return float(low), float(high)
+
+
+def wilson_interval(found: int, images: int, level: float = LEVEL) -> tuple[float, float]:
+    """The interval of a percentage of so many images (Wilson 1927), which has a width at 0% and at 100%, too."""
+    from scipy.special import ndtri
+
+    square = float(ndtri((1 + level) / 2)) ** 2
+    share, room = found / images, square / images
+    centre = (share + room / 2) / (1 + room)
+    margin = (room * (share * (1 - share) + room / 4)) ** 0.5 / (1 + room)
+    return 100 * max(0.0, centre - margin), 100 * min(1.0, centre + margin)
+
+
+def _chance(side: Side, measured: Measured) -> float | None:
+    """What targets drawn at random would give, the mean over the runs of a group; None where it is not known."""
+    known = [run.retrieval[measured.retriever].chance for run in side.runs] if measured.retriever else []
+    found = [chance[measured.metric][-1] for chance in known if measured.metric in chance]
+    return float(np.mean(found)) if found and np.isfinite(found).all() else None
+
+
+def _between_seeds(side: Side, measured: Measured) -> float | None:
+    means = [Side(run.name, (run,))[measured].mean() for run in side.runs]
+    return float(np.std(means, ddof=1)) if len(means) > 1 else None

@@ -1,0 +1,125 @@
+"""The primary family: what verdicts are about, each with its test, its gate and the intervals that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from chatir.compare.comparison import Difference
+from chatir.compare.statistics.differences import (
+    ALPHA,
+    DESCRIPTIVE_RESAMPLES,
+    Paired,
+    intervals,
+    same_kind,
+    shared_labels,
+)
+from chatir.compare.statistics.gate import gate, gated_p, same_length
+from chatir.compare.statistics.resampling import sign_flip_p
+from chatir.compare.statistics.sides import Measured, Pair, primary
+from chatir.compare.statistics.significance import exact_mcnemar, holm, least_mcnemar, least_sign_flip, resamples_needed
+from chatir.compare.statistics.streams import Stream
+from chatir.retriever.metrics import Figures
+
+
+def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[Difference]:
+    """The primary family over all pairs, adjusted by Holm; rounds: how many are compared; seed: of the resampling.
+
+    A difference is decided where its test, with its gate, rejects and the adjusted interval leaves 0 out.
+    """
+    columns = [Paired.of(pair, one) for pair in pairs for one in _primary(pair, rounds)]
+    if not columns:
+        return []
+    resamples = resamples_needed(len(columns))
+    deltas = np.stack([column.delta for column in columns], axis=1)
+    tests = ["sign-flip" if column.discordant is None else "mcnemar" for column in columns]
+    p = _p_of_each(columns, deltas, resamples, seed)
+    gates, gate_p = _gates(columns, resamples, seed)
+    gated = np.array([_gated(*each) for each in zip(columns, p, gates, gate_p, strict=True)])
+    adjusted, levels = holm(gated, ALPHA)
+    least, _ = holm([_least_p(column, resamples) for column in columns], ALPHA)
+    ungated, ungated_levels = holm(p, ALPHA)
+    low, high = intervals(deltas, levels, resamples, Stream.PRIMARY_INTERVALS, seed)
+    plain = np.full(len(columns), 1 - ALPHA)
+    plain_low, plain_high = intervals(deltas, plain, DESCRIPTIVE_RESAMPLES, Stream.PLAIN_INTERVALS, seed)
+    found = []
+    for place, column in enumerate(columns):
+        rejected = bool(adjusted[place] <= ALPHA and least[place] <= ALPHA)
+        one = replace(
+            column.difference(plain_low[place], plain_high[place], 1 - ALPHA),
+            test=tests[place],
+            p=float(p[place]),
+            primary=True,
+            gate=gates[place],
+            gate_p=gate_p[place],
+            p_holm=float(adjusted[place]),
+            adjusted_low=float(low[place]),
+            adjusted_high=float(high[place]),
+            adjusted_level=float(levels[place]),
+            least_p=float(least[place]),
+            decided=rejected and not low[place] <= 0 <= high[place],
+        )
+        shown = ungated[place] <= ALPHA and not one.ci_low <= 0 <= one.ci_high
+        if one.gate is not None and one.gate_p is not None and shown and not rejected:
+            opposed = _better(column) * one.gate < 0 and one.gate_p <= 1 - ungated_levels[place]
+            one = replace(one, withheld="gate-opposed" if opposed else "gate")
+        found.append(one)
+    return found
+
+
+def _primary(pair: Pair, rounds: int) -> Iterator[Measured]:
+    """What is tested of a pair: texts where they are of one kind, retrieval where nothing ended a dialog earlier."""
+    ranked = retrieval_is_tested(pair)
+    for measured in primary(shared_labels(*pair), rounds):
+        if ranked if measured.retriever is not None else same_kind(*pair):
+            yield measured
+
+
+def retrieval_is_tested(pair: Pair) -> bool:
+    """Whether how two sides find targets may be tested: no run was stopped at its hits, and dialogs are as long."""
+    return same_length(pair) and not any(run.run.stopped_at_hits for side in pair for run in side.runs)
+
+
+def _p_of_each(columns: Sequence[Paired], deltas: Figures, resamples: int, seed: int) -> Figures:
+    """The p of each column's own test, two-sided [columns]."""
+    flipped = [place for place, column in enumerate(columns) if column.discordant is None]
+    p = np.array([exact_mcnemar(*(column.discordant or (0, 0))) for column in columns])
+    p[flipped] = sign_flip_p(deltas[:, flipped], resamples, Stream.PRIMARY_TESTS.generator(seed))
+    return p
+
+
+def _gates(columns: Sequence[Paired], resamples: int, seed: int) -> tuple[list[float | None], list[float | None]]:
+    """The mean and the p of each column's gate; None for figures of texts."""
+    ranked = [place for place, column in enumerate(columns) if column.measured.retriever is not None]
+    means: list[float | None] = [None] * len(columns)
+    p = list(means)
+    if ranked:
+        signs = np.stack([_signs(columns[place]) for place in ranked], axis=1)
+        tested = sign_flip_p(signs, resamples, Stream.GATE_TESTS.generator(seed))
+        for place, mean, each in zip(ranked, signs.mean(axis=0), tested, strict=True):
+            means[place], p[place] = float(mean), float(each)
+    return means, p
+
+
+def _signs(column: Paired) -> Figures:
+    return gate((column.a, column.b), column.measured.retriever or "")
+
+
+def _better(column: Paired) -> float:
+    """By how much b's figure is the better one."""
+    delta = float(column.delta.mean())
+    return -delta if column.measured.metric == "bri" else delta
+
+
+def _gated(column: Paired, p: float, mean: float | None, gate_p: float | None) -> float:
+    return float(p) if mean is None or gate_p is None else gated_p(float(p), _better(column), gate_p, mean)
+
+
+def _least_p(column: Paired, resamples: int) -> float:
+    """The smallest p that so many images, and so many targets that one of the two found alone, allow."""
+    flips = max(least_sign_flip(len(column.delta)), 1 / (resamples + 1))
+    if column.discordant is None:
+        return flips
+    return max(flips, least_mcnemar(sum(column.discordant)))
