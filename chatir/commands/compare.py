@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE|DIR...")
 @click.option(
     "--baseline",
     metavar="NAME",
@@ -84,6 +84,9 @@ def compare(
     and how their answers agree. Runs that differ in their seed only are taken together. A verdict is about the
     questioners only where targets, answerer and settings are the same, as the run files tell; else it names what
     differs. The method is told beneath the tables.
+
+    A folder stands for the dialogue files in it. Of several files, as outputs/* names them, those that are no dialogue
+    files are skipped, and a note says so; a damaged dialogue file is an error.
     """
     from chatir.compare import compare as compare_files
 

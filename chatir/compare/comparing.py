@@ -22,6 +22,7 @@ from chatir.compare.dialog_counts import (
     most_lack_questions,
     repetition,
 )
+from chatir.compare.dialogue_files import dialogue_files
 from chatir.compare.measures import PRIMARY_K
 from chatir.compare.method import method
 from chatir.compare.near_duplicates import near_duplicates as count_near_duplicates
@@ -53,7 +54,8 @@ def compare(
 ) -> Comparison:
     """Compare the runs of dialogue files over the images that all of them have.
 
-    - `files`: dialogue files; what stands in the run file beside each, ranks too, is taken in
+    - `files`: dialogue files, or a folder of them; what stands in the run file beside each, ranks too, is taken in.
+      Where several are named, those that are no dialogue files are skipped, with a note
     - `baseline`: the run that the others are held against, by its name or its file; the first one unless given
     - `ks`: ranks that count as a hit; 10, which verdicts are about, is always among them
     - `all_pairs`: test every pair, not only those with the baseline
@@ -72,7 +74,8 @@ def compare(
     if worst < 0 or seed < 0:
         raise InputError(f"worst is {worst} and seed {seed}, but neither can be less than 0")
     notes: list[str] = []
-    runs = read_runs([files] if isinstance(files, str | Path) else files, notes.append, report)
+    named = [files] if isinstance(files, str | Path) else files
+    runs = read_runs(dialogue_files([Path(file) for file in named], notes.append), notes.append, report)
     rounds, dialogs = common_dialogs(runs, notes.append)
     cutoffs = tuple(sorted({*ks, PRIMARY_K}))
     ranked = retrievals(runs, dialogs, rounds, cutoffs, seed, notes.append)
