@@ -23,8 +23,10 @@ from chatir.commands.index import index
 from chatir.commands.lavis import lavis
 from chatir.commands.lint import lint
 from chatir.commands.list import list_
+from chatir.commands.runs import runs
 from chatir.commands.scenes import scenes
 from chatir.commands.score import score
+from chatir.commands.show import show
 from chatir.commands.simulate import simulate
 from chatir.console import complain, note, tell
 from chatir.errors import ChatirError, PlayerError, StoppedRunError
@@ -105,6 +107,8 @@ for command in (
     index,
     score,
     compare,
+    runs,
+    show,
     lint,
     export,
     list_,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -121,6 +122,12 @@ def cutoff_option(command: str, default: str, more: str = "") -> Callable[[Comma
         callback=cutoffs,
         help=f"Ranks that count as a hit{more}.",
     )
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is, None if it is none."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if is_terminal else None
 
 
 def check_folder(images: Path | None) -> None:

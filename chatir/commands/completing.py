@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +29,13 @@ def names(kind: Kind) -> Offer:
         return _beginning_with(typed, [plugin.name for plugin in plugins(kind)])
 
     return offer
+
+
+def run_names(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
+    """What begins like that among the runs in the folder `outputs`; where none does, perhaps a file does."""
+    files = (path for ending in ("json", "run") for path in Path("outputs").glob(f"[!.]*.{ending}"))
+    found = _beginning_with(typed, sorted({path.stem for path in files}))
+    return found or [CompletionItem(typed, type="file")]
 
 
 def options_of(kind: Kind, chosen: str) -> Offer:

@@ -32,8 +32,8 @@ def ranking_labels(rankings: Sequence[Ranking]) -> dict[tuple[str, str, str], st
 
 
 def _told(ranking: Ranking, alike: Sequence[Ranking]) -> Iterator[str]:
-    options = [dict(_flat(other.retriever)) for other in alike]
-    own = dict(_flat(ranking.retriever))
+    options = [dict(flat(other.retriever)) for other in alike]
+    own = dict(flat(ranking.retriever))
     differing = [name for name in own if any(other.get(name) != own[name] for other in options)]
     # The model's name says more than the sum of its weights, if both differ.
     telling = [name for name in differing if not name.endswith("sha256")] or differing
@@ -44,9 +44,10 @@ def _told(ranking: Ranking, alike: Sequence[Ranking]) -> Iterator[str]:
         yield f"corpus {ranking.corpus[:8]}" if same_size else f"{ranking.images:,} images"
 
 
-def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a configuration with their names, however deep: `model.id`."""
     for name, value in config.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
+            yield from flat(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value

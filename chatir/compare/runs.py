@@ -116,7 +116,7 @@ class Run:
     @property
     def released(self) -> bool:
         """Whether it is one of the files that Levy et al. released."""
-        return self.sha256 in _RELEASED
+        return self.sha256 in RELEASED_PLAYERS
 
 
 _PLAYERS = {
@@ -128,11 +128,12 @@ _PLAYERS = {
 }
 """Who played in the released files, by their names. One BLIP-2 answers in all comparisons (Levy et al., section 4)."""
 
-_RELEASED = {
+RELEASED_PLAYERS = {
     file.sha256: tuple(map(RecordedPlayer, _PLAYERS[stem]))
     for file in RELEASED
     if (stem := Path(file.name).stem) in _PLAYERS
 }
+"""Questioner and answerer of a released file, by its sha256."""
 
 
 def read_runs(
@@ -158,10 +159,10 @@ def read_runs(
     for number, path in enumerate(paths):
         report(f"{number} of {len(paths)} files read")
         runs.append(_read(path, note))
-    return [replace(run, name=_text(name)) for run, name in zip(runs, run_names(paths), strict=True)]
+    return [replace(run, name=name_text(name)) for run, name in zip(runs, run_names(paths), strict=True)]
 
 
-def _text(name: str) -> str:
+def name_text(name: str) -> str:
     """A file's name as text: bytes of it that are no UTF-8 are replaced."""
     return os.fsencode(name).decode("utf-8", "replace")
 
@@ -174,13 +175,14 @@ def _read(path: Path, note: Callable[[str], None]) -> Run:
         raise InputError(f"{path}: holds no dialogs")
     sha256 = file_sha256(path)
     record = _record(path, sha256, dialogs, note)
-    questioner, answerer = _RELEASED.get(sha256, (None, None))
+    questioner, answerer = RELEASED_PLAYERS.get(sha256, (None, None))
     if record is not None and not record.imported:
-        questioner, answerer = (_player(record.config.get(role), path) for role in ("questioner", "answerer"))
+        questioner, answerer = (recorded_player(record.config.get(role), path) for role in ("questioner", "answerer"))
     return named_by_keys(Run(path.stem, path, sha256, dialogs, record, questioner, answerer))
 
 
-def _player(declared: Any, path: Path) -> RecordedPlayer:
+def recorded_player(declared: Any, path: Path) -> RecordedPlayer:
+    """A player as the configuration in the run file of a dialogue file declares it. Raises InputError."""
     if not isinstance(declared, dict) or not isinstance(declared.get("name"), str):
         raise InputError(f"{path.with_suffix('.run')}: the run file is damaged: it does not tell who played")
     return RecordedPlayer(declared["name"], declared.get("config", {}))

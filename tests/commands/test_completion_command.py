@@ -49,7 +49,8 @@ def shell(tmp_path: Path) -> dict[str, str]:
     (info.parent / "broken.py").write_text("raise SystemExit('no license')")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: moody\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[chatir.questioners]\nmoody = moody:Moody\nbroken = broken:Broken\n")
-    found = {"PATH": f"{ENTRY_POINT.parent}:{os.environ['PATH']}", "PYTHONPATH": str(info.parent)}
+    path = os.pathsep.join(filter(None, [str(info.parent), os.environ.get("PYTHONPATH")]))
+    found = {"PATH": f"{ENTRY_POINT.parent}:{os.environ['PATH']}", "PYTHONPATH": path}
     return {**{name: value for name, value in os.environ.items() if not name.startswith("CHATIR")}, **found}
 
 
@@ -162,6 +163,22 @@ def test_files_are_offered_where_an_option_takes_one(shell: dict[str, str]) -> N
     assert offered(shell, "simulate", "--questioner", "hf", "-q", "model", "=", "./mod") == files
     assert offered(shell, "simulate", "--questioner", "hf", "-q", "prompt", "=", "my.to") == files
     assert offered(shell, "simulate", "--questioner", "moody", "-q", "notes", "=", "no") == files
+
+
+@in_bash
+def test_runs_in_outputs_are_offered_by_name_and_others_as_files(
+    shell: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert offered(shell, "show", "") == ["compopt -o default"], "there is no folder outputs"
+    Path("outputs").mkdir()
+    for name in ("a.json", "a.run", "ab-beams=3.run", "b.json", ".hidden.json", "page.html"):
+        Path("outputs", name).touch()
+    assert offered(shell, "show", "") == ["a", "ab-beams=3", "b"]
+    assert offered(shell, "show", "ab-beams", "=") == ["3"]
+    assert offered(shell, "show", "outputs/") == ["compopt -o default"]
+    assert offered(shell, "compare", "outputs/") == ["compopt -o default"]
+    assert offered(shell, "runs", "outp") == ["compopt -o dirnames"]
 
 
 @in_bash

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from io import StringIO
 from typing import TYPE_CHECKING
 
 from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.tables import tables
 from chatir.compare.tables.table import BEST, Mark, counted
-from chatir.compare.tables.terminal_layout import blocks
+from chatir.compare.tables.terminal_layout import blocks, text_console
 from chatir.console import printable
 from chatir.questions import repeated
 
@@ -35,7 +34,7 @@ def as_text(comparison: Comparison, *, width: int | None, color: bool) -> str:
     width = width and max(width, LEAST_WIDTH)
     found = tables(comparison)
     shown = [table for table in found if table.key not in ELSEWHERE]
-    console = _console(width, color)
+    console = text_console(width, color)
     _print(console, _extent(comparison))
     for block in blocks(shown, width, "" if color else STAR):
         console.print()
@@ -51,20 +50,6 @@ def as_text(comparison: Comparison, *, width: int | None, color: bool) -> str:
         _print(console, "", *(f"=> {verdict.sentence}" for verdict in comparison.verdicts))
     lines = console.file.getvalue().split("\n")  # type: ignore[attr-defined]  # it is a StringIO
     return "\n".join(line.rstrip() for line in lines).rstrip("\n")
-
-
-def _console(width: int | None, color: bool) -> Console:
-    """A console that writes to a string, whatever the environment says of the real one."""
-    from rich.console import Console
-
-    return Console(
-        file=StringIO(),
-        width=width or 1_000_000,
-        height=100,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        legacy_windows=False,
-    )
 
 
 def _print(console: Console, *lines: str) -> None:

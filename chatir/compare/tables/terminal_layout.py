@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from chatir.compare.tables.table import Cell, Column, Table
 from chatir.console import printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.text import Text
 
 GAP = 2
@@ -20,6 +21,23 @@ ENOUGH = 16
 """Characters of a name that can be read well."""
 NAMES_SHARE = 0.5
 """How much of the width names may have at most where figures need several blocks; what is longer is folded."""
+
+
+def text_console(width: int | None, color: bool) -> Console:
+    """A console that writes to a string, whatever the environment says of the real one.
+
+    width: None for one that folds nothing.
+    """
+    from rich.console import Console
+
+    return Console(
+        file=StringIO(),
+        width=width or 1_000_000,
+        height=100,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        legacy_windows=False,
+    )
 
 
 @dataclass(frozen=True)

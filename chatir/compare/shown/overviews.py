@@ -1,0 +1,216 @@
+"""The runs in a folder, in short. Nothing is changed, nothing waited for; what cannot be read is told as that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from chatir.compare.defects import round_defects
+from chatir.compare.dialogue_files import is_other
+from chatir.compare.runs import RELEASED_PLAYERS, RecordedPlayer, name_text, recorded_player
+from chatir.dialog import Dialog
+from chatir.dialogue_json import read_dialogs
+from chatir.errors import InputError
+from chatir.files import file_sha256, os_error
+from chatir.questions import repeats
+from chatir.run.file import RunFile
+from chatir.run.schema import RunInUseError
+from chatir.sqlite_files import log_of
+
+RunState = Literal["done", "unfinished", "being written", "failed dialogs", "imported", "damaged"]
+ENDINGS = (".json", ".run")
+
+
+@dataclass(frozen=True)
+class RunOverview:
+    """A run in short: of a dialogue file and the run file beside it, or of one of them alone.
+
+    - `name`: the path without its ending, from the folder that was searched; `file`, `run_file`: None where there is
+      none
+    - `questioner`, `answerer`: None where no file tells who played, as everything else that is not known
+    - `state`: `imported` for a dialogue file that no run of chatir wrote, or of which none is known
+    - `dialogs`: those that ended well; `failed`: those that failed; `targets`: those that the run has come to, which
+      are all unless it is unfinished
+    - `repeats_per_dialog`: a mean over the dialogs that ended well, None where most rounds hold no question
+    - `cost`: US dollars that replies tell, over all sessions
+    - `changed`: when one of the files, or the log of a run, was last written
+    - `problem`: what is wrong with the files, a line
+    """
+
+    name: str
+    file: Path | None
+    run_file: Path | None
+    state: RunState
+    changed: datetime | None
+    questioner: RecordedPlayer | None = None
+    answerer: RecordedPlayer | None = None
+    dialogs: int | None = None
+    failed: int | None = None
+    targets: int | None = None
+    repeats_per_dialog: float | None = None
+    cost: float | None = None
+    problem: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The run as `chatir runs --format json` prints it; times are UTC."""
+        return {
+            "name": self.name,
+            "file": None if self.file is None else name_text(str(self.file)),
+            "run_file": None if self.run_file is None else name_text(str(self.run_file)),
+            "questioner": self.questioner and self.questioner.name,
+            "answerer": self.answerer and self.answerer.name,
+            "state": self.state,
+            "dialogs": self.dialogs,
+            "failed": self.failed,
+            "targets": self.targets,
+            "repeats_per_dialog": self.repeats_per_dialog,
+            "cost": self.cost,
+            "changed": self.changed and self.changed.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "problem": self.problem,
+        }
+
+
+def find_runs(
+    folder: Path, note: Callable[[str], None], report: Callable[[object], None] = lambda progress: None
+) -> list[RunOverview]:
+    """The runs in a folder and the folders below it, by name; a run that is being written is no hindrance.
+
+    Hidden folders are passed over, and links to folders are not followed. note: called with a line for a folder that
+    cannot be read. report: called with what to show as it goes on. Raises InputError where `folder` is none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder; 'chatir runs DIR' looks in DIR")
+    found: list[RunOverview] = []
+    for place, stem in _stems(folder, note):
+        report(f"{len(found)} runs read")
+        file, run_file = (place / f"{stem}{ending}" for ending in ENDINGS)
+        name = name_text((place / stem).relative_to(folder).as_posix())
+        if (one := overview(file, run_file, name)) is not None:
+            found.append(one)
+    return found
+
+
+def _stems(folder: Path, note: Callable[[str], None]) -> Iterator[tuple[Path, str]]:
+    """Folder and name, without its ending, of everything that may be a run."""
+
+    def unreadable(error: OSError) -> None:
+        note(f"{os_error(error.filename, error)}: it is not searched")
+
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        stems = {name.removesuffix(end) for name in names for end in ENDINGS if name.endswith(end)}
+        for stem in sorted(stem for stem in stems if stem and not stem.startswith(".")):
+            yield Path(place), stem
+
+
+def overview(file: Path, run_file: Path, name: str) -> RunOverview | None:
+    """What stands in a dialogue file and the run file beside it, one of which may be missing.
+
+    None for a `file` that is something else and has no run file. Whatever is wrong with them is told by `problem`.
+    """
+    known = known_files(file, run_file, name)
+    if known.run_file is None and (is_other(file) or file.is_dir()):
+        return None
+    if known.file is not None and not file.is_file():  # a pipe would never end
+        return replace(known, problem=f"{file}: is a link to nothing, or no regular file")
+    try:
+        if known.run_file is None:
+            return replace(known, **of_dialogs(file))
+        with RunFile.reading(run_file) as run:
+            return replace(known, **of_run(run, known.file))
+    except RunInUseError:
+        return replace(known, state="being written")
+    except InputError as error:
+        return replace(known, problem=str(error))
+
+
+def known_files(file: Path, run_file: Path, name: str) -> RunOverview:
+    """What is known of a run before its files are read."""
+    return RunOverview(
+        name=name,
+        file=file if os.path.lexists(file) else None,
+        run_file=run_file if os.path.lexists(run_file) else None,
+        state="damaged",
+        changed=_changed(file, run_file),
+    )
+
+
+def _changed(file: Path, run_file: Path) -> datetime | None:
+    times = []
+    for path in (file, run_file, log_of(run_file)):
+        with suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return datetime.fromtimestamp(max(times), UTC) if times else None
+
+
+def of_dialogs(file: Path) -> dict[str, Any]:
+    """The fields of the overview that a dialogue file alone fills. Raises InputError for a damaged one."""
+    dialogs = read_dialogs(file)
+    if not dialogs:
+        raise InputError(f"{file}: holds no dialogs")
+    questioner, answerer = RELEASED_PLAYERS.get(file_sha256(file), (None, None))
+    return {
+        "state": "imported",
+        "questioner": questioner,
+        "answerer": answerer,
+        "dialogs": len(dialogs),
+        "targets": len(dialogs),
+        "repeats_per_dialog": _repeats(dialogs),
+    }
+
+
+def _repeats(dialogs: Sequence[Dialog]) -> float | None:
+    rounds = [str(one) for dialog in dialogs for one in dialog.rounds]
+    if 2 * sum("missing_question_mark" in round_defects(text) for text in rounds) > len(rounds):
+        return None
+    return sum(repeats(one.question for one in dialog.rounds) for dialog in dialogs) / len(dialogs)
+
+
+def of_run(run: RunFile, file: Path | None) -> dict[str, Any]:
+    """The fields that a run file fills. file: the dialogue file beside it, if there is one. Raises InputError."""
+    config = run.config
+    sha256 = None if file is None else file_sha256(file)
+    if "imported" in config:
+        return _of_imported(run, file, sha256)
+    states, done = run.states(), run.ended_well()
+    failed = states.get("failed", 0)
+    ours = sha256 is not None and belongs(run, sha256)
+    told: dict[str, Any] = {
+        "state": "unfinished" if states.get("open") or not (ours or failed) else "failed dialogs" if failed else "done",
+        "questioner": recorded_player(config.get("questioner"), run.path),
+        "answerer": recorded_player(config.get("answerer"), run.path),
+        "dialogs": done,
+        "failed": failed,
+        "targets": sum(states.values()),
+        "repeats_per_dialog": run.repeats()[0] / done if done else None,
+        "cost": _cost(run),
+    }
+    if sha256 is not None and not ours:
+        told |= {"state": "damaged", "problem": f"{file}: is not the file that its run wrote"}
+    return told
+
+
+def belongs(run: RunFile, sha256: str) -> bool:
+    """Whether a run file is that of a dialogue file with this hash, which its run wrote or whose ranks it holds."""
+    return run.exported(sha256) or run.config.get("imported") == sha256
+
+
+def _cost(run: RunFile) -> float | None:
+    costs = (run.totals("question").cost, run.totals("answer").cost)
+    told = [cost for cost in costs if cost is not None]
+    return sum(told) if told else None
+
+
+def _of_imported(run: RunFile, file: Path | None, sha256: str | None) -> dict[str, Any]:
+    """What is known where the run file holds the ranks of a dialogue file from elsewhere."""
+    if file is None:
+        return {"state": "imported", "problem": f"{run.path}: holds ranks of a dialogue file that is not beside it"}
+    told = of_dialogs(file)
+    if sha256 is None or not belongs(run, sha256):
+        told["problem"] = f"{run.path}: does not belong to {file.name} as it is now; its ranks are not used"
+    return told
