@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Literal
 from chatir.compare.dialog_counts import DialogCounts
 from chatir.compare.retrieval import Retrieval
 from chatir.compare.runs import Run
+from chatir.console import printable
 from chatir.dialog import Dialog
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NAMED = 6
+"""Runs that the `repr` of a comparison names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,6 +258,14 @@ class Comparison:
     notes: tuple[str, ...]
     method: str
     worst: Mapping[str, tuple[int, ...]]
+
+    def __repr__(self) -> str:
+        """What was compared, and a line for each verdict."""
+        names = [run.name for run in self.runs]
+        told = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        extent = f"{self.images:,} images, {self.rounds} rounds, baseline {self.baseline}"
+        lines = [f"Comparison of {len(names)} runs ({told}): {extent}", *(one.sentence for one in self.verdicts)]
+        return "\n  ".join(map(printable, lines))
 
     @cached_property
     def frames(self) -> dict[str, pd.DataFrame]:

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chatir.retriever.corpus import Corpus
     from chatir.retriever.ranks import counts_before, target_ranks, target_scores
     from chatir.retriever.retriever import Retriever, load_retriever
+    from chatir.retriever.score import ScoredFile, score
     from chatir.retriever.top_images import top_k
 
-__all__ = ["Corpus", "Retriever", "counts_before", "load_retriever", "target_ranks", "target_scores", "top_k"]
+__all__ = [
+    "Corpus",
+    "Retriever",
+    "ScoredFile",
+    "counts_before",
+    "load_retriever",
+    "score",
+    "target_ranks",
+    "target_scores",
+    "top_k",
+]
 
 _HOMES = {
     "Corpus": "corpus",
     "Retriever": "retriever",
     "load_retriever": "retriever",
+    "score": "score",
+    "ScoredFile": "score",
     "counts_before": "ranks",
     "target_ranks": "ranks",
     "target_scores": "ranks",
@@ -29,3 +44,14 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+class _Package(ModuleType):
+    """The package, in which `score` is the function, also once the module of the same name has been imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        taken = name == "score" and isinstance(value, ModuleType)
+        super().__setattr__(name, value.score if taken else value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from compare.made_runs import made_run, named, same_question
 from players import Answering, Asking
 from simulate.test_resume import SCRIPT, snapshot, wait_for
 
-from chatir import Dialog, Round
+from chatir import Dialog, Reply, Round
 from chatir.cli import run
 from chatir.compare.shown.overview_table import overview_text
 from chatir.compare.shown.overviews import RunOverview, find_runs
+from chatir.errors import StoppedRunError
 from chatir.simulate import simulate, write_dialogs
 
 Typed = Callable[..., tuple[int, str, str]]
@@ -110,6 +112,16 @@ def test_a_run_that_is_being_written_is_told_and_goes_on(typed: Typed, playing: 
     assert found["busy"]["dialogs"] is None
     assert process.wait(60) == 0, "it was not disturbed"
     assert told(typed)["busy"]["dialogs"] == 400
+
+
+def test_a_run_that_is_given_more_targets_is_unfinished_again(typed: Typed) -> None:
+    asking = Asking(lambda dialog: Reply("is it?", cost=1.0))
+    asking.max_cost = lambda dialog: 1.0
+    for count, state in ((2, "done"), (4, "unfinished")):
+        with nullcontext() if state == "done" else pytest.raises(StoppedRunError):
+            simulate(named(count), asking, Answering(), out="outputs/x.json", rounds=2, cost_limit=5.5)
+        assert told(typed)["x"]["state"] == state
+    assert [told(typed)["x"][key] for key in ("dialogs", "targets", "cost")] == [2, 4, 5.0]
 
 
 def test_a_scored_file_from_elsewhere_is_imported_and_its_ranks_may_be_of_another(typed: Typed) -> None:

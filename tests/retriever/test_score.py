@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -17,7 +18,6 @@ from retriever.searching import Hashing, corpus, dialogs, expected_ranks
 
 from chatir import Dialog, Round
 from chatir.errors import InputError
-from chatir.retriever import score as scoring
 from chatir.retriever.curve import curve_json, curve_text
 from chatir.retriever.metrics import best_log_rank_integral, hits_at_k
 from chatir.retriever.score import ScoredFile, score
@@ -108,7 +108,7 @@ def test_ranks_of_dialogs_that_read_otherwise_now_are_not_taken(tmp_path: Path, 
 
 
 def test_what_was_ranked_before_a_crash_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "AT_ONCE", 3)
+    monkeypatch.setattr(sys.modules[score.__module__], "AT_ONCE", 3)
 
     class Dying(Hashing):
         def encode_dialogs(self, some: Sequence[Dialog | str]) -> torch.Tensor:
