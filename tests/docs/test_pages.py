@@ -11,7 +11,7 @@ from docs.named_commands import complaints
 from docs.pages import PROJECT, Page, all_pages
 from docs.reading_alike import read_differently
 
-LANGUAGES = {"sh", "python", "text", "json", "toml", "csv", "bibtex", "yaml"}
+LANGUAGES = {"sh", "python", "py", "text", "json", "toml", "csv", "bibtex", "yaml"}
 every_page = pytest.mark.parametrize("page", all_pages(), ids=lambda page: page.name)
 
 
