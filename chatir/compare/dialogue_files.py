@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ def is_other(path: Path) -> bool:
     """
     if path.name.endswith(OWN):
         return True
-    if not path.is_file():  # nor a pipe, which would never end
-        return False
     try:
+        if not path.is_file():  # nor a pipe, which would never end
+            return False
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError:
@@ -53,6 +54,14 @@ def is_other(path: Path) -> bool:
     return bool(data) and not any(map(_is_dialog, data))
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; False also for one that cannot be looked at, which reading it tells."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _decoded(head: bytes) -> str:
     utf_16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return head.decode("utf-16" if utf_16 else "utf-8-sig", errors="ignore")
@@ -70,11 +79,11 @@ def dialogue_files(named: Sequence[Path], note: Callable[[str], None]) -> list[P
 
     Raises InputError where none of several is a dialogue file, and for a folder that cannot be read.
     """
-    folders = bool(named) and all(path.is_dir() for path in named)
+    folders = bool(named) and all(map(is_folder, named))
     files = [file for folder in named for file in _files_in(folder)] if folders else list(named)
     if len(named) < 2 and not folders:
         return files
-    left_out = [path for path in files if path.is_dir() or is_other(path)]
+    left_out = [path for path in files if is_folder(path) or is_other(path)]
     kept = [path for path in files if path not in left_out]
     if not kept:
         there = f"none of the {len(files):,} files named" if not folders else f"no file in {', '.join(map(str, named))}"
@@ -82,7 +91,7 @@ def dialogue_files(named: Sequence[Path], note: Callable[[str], None]) -> list[P
     if left_out:
         note(_skipped(left_out))
     for path in left_out:
-        if path.suffix == ".run" and not any(path.with_suffix(end).exists() for end in (".json", ".json.kept")):
+        if path.suffix == ".run" and not any(map(os.path.lexists, map(path.with_suffix, (".json", ".json.kept")))):
             note(f"{path}: has no dialogue file yet and is not compared; 'chatir simulate' continues the run")
     return kept
 
@@ -90,7 +99,7 @@ def dialogue_files(named: Sequence[Path], note: Callable[[str], None]) -> list[P
 def _files_in(folder: Path) -> list[Path]:
     """The files of a folder by name, but for hidden ones; not those in folders below."""
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
+        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not is_folder(path))
     except OSError as error:
         raise os_error(folder, error) from None
 

@@ -124,6 +124,13 @@ def test_a_run_that_is_given_more_targets_is_unfinished_again(typed: Typed) -> N
     assert [told(typed)["x"][key] for key in ("dialogs", "targets", "cost")] == [2, 4, 5.0]
 
 
+def test_a_run_that_was_set_aside_stays_done(typed: Typed) -> None:
+    for rounds in (1, 2):
+        simulate(named(2), Asking(), Answering(), out="outputs/x.json", rounds=rounds, fresh=True)
+    assert {name: one["state"] for name, one in told(typed).items()} == {"x": "done", "x.old1": "done"}
+    assert typed("show", "x.old1")[1].startswith("outputs/x.old1.json.kept and outputs/x.old1.run\n")
+
+
 def test_a_scored_file_from_elsewhere_is_imported_and_its_ranks_may_be_of_another(typed: Typed) -> None:
     from contextlib import closing
 

@@ -184,11 +184,12 @@ LINES = [
     (["cut.run"], "cut.run"),
     (["outputs"], "outputs: there is no such"),
     ([""], "there is no such"),
+    (["x" * 300], "file name too long"),
     (["list"], "list.json: holds no dialogs"),
 ]
 
 
-@pytest.mark.parametrize(("words", "line"), LINES, ids=[" ".join(words) for words, _ in LINES])
+@pytest.mark.parametrize(("words", "line"), LINES, ids=[" ".join(words)[:20] for words, _ in LINES])
 def test_what_cannot_be_shown_is_one_line(typed: Typed, words: list[str], line: str) -> None:
     made_run(Path("outputs"), "x")
     Path("outputs/broken.json").write_text('[{"img": ')

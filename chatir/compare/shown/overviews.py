@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chatir.compare.defects import round_defects
-from chatir.compare.dialogue_files import is_other
+from chatir.compare.dialogue_files import is_folder, is_other
 from chatir.compare.runs import RELEASED_PLAYERS, RecordedPlayer, name_text, recorded_player
 from chatir.dialog import Dialog
 from chatir.dialogue_json import read_dialogs
@@ -83,16 +83,23 @@ def find_runs(
     Hidden folders are passed over, and links to folders are not followed. note: called with a line for a folder that
     cannot be read. report: called with what to show as it goes on. Raises InputError where `folder` is none.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{folder}: there is no such folder; 'chatir runs DIR' looks in DIR")
     found: list[RunOverview] = []
     for place, stem in _stems(folder, note):
         report(f"{len(found)} runs read")
-        file, run_file = (place / f"{stem}{ending}" for ending in ENDINGS)
+        run_file = place / f"{stem}.run"
         name = name_text((place / stem).relative_to(folder).as_posix())
-        if (one := overview(file, run_file, name)) is not None:
+        if (one := overview(dialogue_file_of(run_file), run_file, name)) is not None:
             found.append(one)
     return found
+
+
+def dialogue_file_of(run_file: Path) -> Path:
+    """The dialogue file beside a run file, or where it would be; that of a run which `--fresh` set aside is `.kept`."""
+    file = run_file.with_suffix(".json")
+    kept = run_file.with_suffix(".json.kept")
+    return kept if os.path.lexists(kept) and not os.path.lexists(file) else file
 
 
 def _stems(folder: Path, note: Callable[[str], None]) -> Iterator[tuple[Path, str]]:
@@ -114,11 +121,11 @@ def overview(file: Path, run_file: Path, name: str) -> RunOverview | None:
     None for a `file` that is something else and has no run file. Whatever is wrong with them is told by `problem`.
     """
     known = known_files(file, run_file, name)
-    if known.run_file is None and (is_other(file) or file.is_dir()):
+    if known.run_file is None and (is_other(file) or is_folder(file)):
         return None
-    if known.file is not None and not file.is_file():  # a pipe would never end
-        return replace(known, problem=f"{file}: is a link to nothing, or no regular file")
     try:
+        if known.file is not None and not file.is_file():  # a pipe would never end
+            return replace(known, problem=f"{file}: is a link to nothing, or no regular file")
         if known.run_file is None:
             return replace(known, **of_dialogs(file))
         with RunFile.reading(run_file) as run:
@@ -127,6 +134,8 @@ def overview(file: Path, run_file: Path, name: str) -> RunOverview | None:
         return replace(known, state="being written")
     except InputError as error:
         return replace(known, problem=str(error))
+    except OSError as error:
+        return replace(known, problem=str(os_error(file, error)))
 
 
 def known_files(file: Path, run_file: Path, name: str) -> RunOverview:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -11,12 +11,20 @@ from typing import Any, NamedTuple
 
 from chatir.compare.ranking_labels import ranking_labels
 from chatir.compare.runs import Sitting, name_text
-from chatir.compare.shown.overviews import ENDINGS, RunOverview, belongs, known_files, of_dialogs, of_run
+from chatir.compare.shown.overviews import (
+    ENDINGS,
+    RunOverview,
+    belongs,
+    dialogue_file_of,
+    known_files,
+    of_dialogs,
+    of_run,
+)
 from chatir.dialog import Dialog, Round
 from chatir.dialog_ranks import DialogRanks
 from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
-from chatir.files import file_sha256
+from chatir.files import file_sha256, os_error
 from chatir.image_names import image_key
 from chatir.questions import repeated
 from chatir.run.file import RunFile
@@ -142,15 +150,21 @@ def show_run(named: str, targets: Sequence[str] = ()) -> ShownRun:
 
 def _files(named: str) -> tuple[Path, Path]:
     """The dialogue file and the run file that are meant; one of them is there. Raises InputError."""
+    try:
+        found = next(_there(named), None)
+    except OSError as error:
+        raise os_error(named, error) from None
+    if found is None:
+        raise InputError(f"{named}: there is no such dialogue file or run file; 'chatir runs' lists those in {FOLDER}")
+    return (dialogue_file_of(found), found) if found.suffix == ".run" else (found, found.with_suffix(".run"))
+
+
+def _there(named: str) -> Iterator[Path]:
+    """The files of that name, as it is, without its ending, or in `FOLDER`; the run file where only that is there."""
     for path in (Path(named), FOLDER / named):
-        for ending in ("", *ENDINGS):
-            there = path.with_name(f"{path.name}{ending}") if path.name else path
-            if there.is_file():
-                own = there.suffix == ".run"
-                return (there.with_suffix(".json"), there) if own else (there, there.with_suffix(".run"))
-        if path.suffix == ".json" and path.with_suffix(".run").is_file():
-            return path, path.with_suffix(".run")
-    raise InputError(f"{named}: there is no such dialogue file or run file; 'chatir runs' lists those in {FOLDER}")
+        candidates = [path, *(path.with_name(f"{path.name}{ending}") for ending in ENDINGS if path.name)]
+        candidates += [path.with_suffix(".run")] if path.suffix == ".json" else []
+        yield from (each for each in candidates if each.is_file())
 
 
 class _Listed(NamedTuple):
