@@ -21,6 +21,7 @@ Typed = Callable[..., tuple[int, str, str]]
 OTHERS = {
     "a.run-wal": b"\x37\x7f\x06\x82",
     "corpus.json": b'["a.jpg", "b.jpg"]',
+    "cut-list.json": b'["a.jpg", "b',
     "figure.png": b"\x89PNG\r\n",
     "kept.json.kept": b"[]",
     "list.json": b'[{"image": "a.jpg", "caption": "a"}]',
@@ -112,7 +113,7 @@ def test_what_is_no_dialogue_file_is_an_error_where_it_is_named_alone(typed: Typ
 def test_names_among_which_is_no_dialogue_file_are_an_error(typed: Typed) -> None:
     code, out, err = typed("compare", *(f"outputs/{name}" for name in OTHERS))
     assert (code, out) == (2, "")
-    assert "none of the 9 files named is a dialogue file; 'chatir runs' lists what a folder holds" in err
+    assert f"none of the {len(OTHERS)} files named is a dialogue file; 'chatir runs' lists what a folder holds" in err
     Path("empty").mkdir()
     assert "no file in empty is a dialogue file" in typed("compare", "empty")[2]
 
