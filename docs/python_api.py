@@ -65,6 +65,8 @@ SECTIONS = {
     "Compare": (
         "chatir.compare.Comparison",
         "chatir.compare.comparison.ComparedRun",
+        "chatir.compare.comparison.Summary",
+        "chatir.compare.comparison.Estimate",
         "chatir.compare.comparison.Difference",
         "chatir.compare.comparison.Verdict",
         "chatir.compare.comparison.Agreement",
