@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from chatir.compare.comparison import ComparedRun, Difference, Verdict
 from chatir.compare.measures import MANY_IMAGES, PRIMARY_K, interval_decimals, measure, number, p_value
 from chatir.compare.runs import Run
-from chatir.compare.statistics.differences import ALPHA
-from chatir.compare.statistics.primary import retrieval_is_tested
+from chatir.compare.statistics.differences import ALPHA, shared_labels
 from chatir.compare.statistics.sides import Pair, Side
 from chatir.compare.statistics.significance import least_sign_flip
 from chatir.plain_data import brief, unequal
@@ -43,9 +42,11 @@ def verdict(pair: Pair, differences: Sequence[Difference]) -> Verdict:
     own.sort(key=lambda one: HEADLINE.index(one.metric))
     differs = tuple(what_differs(a, b))
     several = len({one.retriever for one in own if one.retriever}) > 1
-    parts = list(_parts(own, a.name, several)) or [f"nothing is tested against {a.name}: {_untested(a, b)}"]
-    if own and not any(one.retriever for one in own) and not retrieval_is_tested(pair):
-        parts.append("retrieval is not tested: dialogs ended at their hits, or have other lengths")
+    parts = list(_parts(own, a.name, several))
+    if not own:
+        parts.append(f"nothing is tested against {a.name}: {_why_no_texts(a, b)}, and {_why_no_retrieval(pair)}")
+    elif shared_labels(a, b) and not any(one.retriever for one in own):
+        parts.append(f"retrieval is not tested: {_why_no_retrieval(pair)}")
     sentence = f"{b.name}: {'; '.join([*parts, _about(differs, a.runs[0].run)])}"
     return Verdict(a.name, b.name, "runs" if differs else "questioners", differs, sentence)
 
@@ -119,10 +120,16 @@ def _few(own: Sequence[Difference]) -> str:
     return f"the smallest p possible is {least_sign_flip(n):.3g} (2/2^{n}), {least:.3g} after Holm"
 
 
-def _untested(a: Side, b: Side) -> str:
+def _why_no_texts(a: Side, b: Side) -> str:
     texts = " and ".join(side.name for side in (b, a) if not side.asks)
-    why = f"most rounds of {texts} hold no question" if texts else "their dialogs have other lengths or no rounds"
-    return f"{why}, and no retriever ranked both"
+    return f"most rounds of {texts} hold no question" if texts else "their dialogs have other lengths or no rounds"
+
+
+def _why_no_retrieval(pair: Pair) -> str:
+    stopped = [run.name for side in pair for run in side.runs if run.run.stopped_at_hits]
+    if not shared_labels(*pair):
+        return "no retriever ranked both"
+    return f"{_listed(stopped)} was stopped at its hits" if stopped else "their dialogs have other lengths or no rounds"
 
 
 def _about(differs: Sequence[str], run: Run) -> str:

@@ -46,6 +46,7 @@ def made_run(
     seed: int = 0,
     failing: Collection[str] = (),
     ranks: Sequence[tuple[Ranking, Callable[[Dialog], Sequence[int]]]] = (),
+    observer: object | None = None,
 ) -> Path:
     """The dialogue file of a finished run. failing: images whose first answer fails. ranks: of each dialog."""
     asking = Asking(lambda dialog: Reply(ask(dialog)))
@@ -58,7 +59,7 @@ def made_run(
         player.name, player.config = declared["name"], declared.get("config", {})
     out = folder / f"{name}.json"
     about = named(targets) if isinstance(targets, int) else targets
-    simulate(about, asking, answering, out=out, rounds=rounds, seed=seed, ask_again=0)
+    simulate(about, asking, answering, out=out, rounds=rounds, seed=seed, ask_again=0, observer=observer)
     with closing(RunFile.open(out.with_suffix(".run"))) as run:
         for ranking, of_dialog in ranks:
             found = [(dialog, _found(dialog, of_dialog(dialog), ranking.images)) for dialog in read_dialogs(out)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -175,6 +176,42 @@ def test_whoever_finds_more_and_earlier_is_said_to(tmp_path: Path) -> None:
     assert verdict.sentence == (
         "B: finds more targets than A (+100 points, 95% CI +100 to +100, p (Holm) = 0.0003) and finds targets earlier; "
         "about the questioners"
+    )
+
+
+class AtItsHit:
+    """Stops a dialog whose target is ranked well by then, as `--stop-on-hit` does."""
+
+    name, config, batch_size = "AtItsHit", {"k": 10}, 4
+
+    def __init__(self, ranks: Sequence[int]) -> None:
+        self._ranks = ranks
+
+    def observe(self, dialogs: Sequence[Dialog]) -> list[bool]:
+        return [self._ranks[len(dialog.rounds)] <= 10 for dialog in dialogs]
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_runs_that_were_stopped_at_their_hits_get_no_verdict_about_retrieval(tmp_path: Path, both: bool) -> None:
+    early, late = [60, 20, 8, 5], [60, 50, 40, 9]
+    files = [
+        made_run(
+            tmp_path,
+            name,
+            targets=20,
+            ranks=[(CLIP, lambda dialog, own=own: own[: len(dialog.rounds) + 1])],
+            observer=AtItsHit(own) if both or name == "early" else None,
+        )
+        for name, own in (("late", late), ("early", early))
+    ]
+    found = compare(files)
+    assert not any(one.primary and one.retriever for one in found.differences)
+    assert found.verdicts[0].sentence.startswith(
+        "early: nothing is tested against late: their dialogs have other lengths"
+    )
+    assert "was stopped at its hits" in found.verdicts[0].sentence
+    assert any(
+        "without --stop-on-hit and with --out" in note and "early-all-rounds.json" in note for note in found.notes
     )
 
 

@@ -71,13 +71,13 @@ def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[D
 
 def _primary(pair: Pair, rounds: int) -> Iterator[Measured]:
     """What is tested of a pair: texts where they are of one kind, retrieval where nothing ended a dialog earlier."""
-    ranked = retrieval_is_tested(pair)
+    ranked = _tests_retrieval(pair)
     for measured in primary(shared_labels(*pair), rounds):
         if ranked if measured.retriever is not None else same_kind(*pair):
             yield measured
 
 
-def retrieval_is_tested(pair: Pair) -> bool:
+def _tests_retrieval(pair: Pair) -> bool:
     """Whether how two sides find targets may be tested: no run was stopped at its hits, and dialogs are as long."""
     return same_length(pair) and not any(run.run.stopped_at_hits for side in pair for run in side.runs)
 
