@@ -101,6 +101,7 @@ def summary(run: ComparedRun) -> Summary:
     ranked = [
         row
         for label, found in run.retrieval.items()
+        if "hits@10" in found.curves
         for row in (
             ("hits@10", label, float(found.curves["hits@10"].values[-1]), float(found.chance["hits@10"][-1])),
             ("bri", label, found.bri, None),

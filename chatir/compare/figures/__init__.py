@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from chatir.compare.comparison import Comparison
 from chatir.compare.figures.bars import repeats_figures, unique_tokens_figures
-from chatir.compare.figures.curves import atr_figures, hits_figures, onset_figures, truncation_figures
+from chatir.compare.figures.curves import (
+    atr_figures,
+    first_screen_figures,
+    hits_figures,
+    onset_figures,
+    truncation_figures,
+)
 from chatir.compare.figures.intervals import difference_figures
-from chatir.compare.figures.look import PAPER, THEMES, Drawn, Theme, ThemeName, drawing, look_of, rendered
+from chatir.compare.figures.look import PAPER, THEMES, Drawn, Look, Theme, ThemeName, drawing, look_of, rendered
 from chatir.compare.figures.word_clouds import word_cloud_figures
 from chatir.errors import InputError
 from chatir.files import atomic_writer, os_error
 
 FORMATS = ("pdf", "svg", "png")
+
+Drawing = Callable[[Comparison, Look], Iterator[Drawn]]
 
 FIGURES = (
     hits_figures,
@@ -27,6 +35,17 @@ FIGURES = (
     word_cloud_figures,
 )
 """In the order in which they are shown. Each draws nothing where a comparison has nothing for it."""
+
+
+REPORT_FIGURES = (
+    first_screen_figures,
+    difference_figures,
+    hits_figures,
+    atr_figures,
+    onset_figures,
+    truncation_figures,
+)
+"""Those of a report: what its tables tell as well is left to them."""
 
 
 def save_figures(comparison: Comparison, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -45,7 +64,7 @@ def save_figures(comparison: Comparison, folder: Path, formats: Sequence[str] = 
         raise os_error(folder, error) from None
     written = []
     with drawing(PAPER):
-        for drawn in _figures(comparison, PAPER):
+        for drawn in _figures(comparison, PAPER, FIGURES):
             for name in formats:
                 path = folder / f"{drawn.name}.{name}"
                 with atomic_writer(path) as file:
@@ -55,15 +74,15 @@ def save_figures(comparison: Comparison, folder: Path, formats: Sequence[str] = 
 
 
 def svg_figures(comparison: Comparison, theme: ThemeName) -> dict[str, bytes]:
-    """Every figure as SVG that needs nothing else, by name, on nothing (transparent), with its title inside.
+    """A report's figures as SVG that needs nothing else, by name, on nothing (transparent), with its title inside.
 
     theme: `light` or `dark`, what it is to be read on. The same comparison gives the same bytes.
     """
     with drawing(THEMES[theme]):
-        return {drawn.name: rendered(drawn, "svg") for drawn in _figures(comparison, THEMES[theme])}
+        return {drawn.name: rendered(drawn, "svg") for drawn in _figures(comparison, THEMES[theme], REPORT_FIGURES)}
 
 
-def _figures(comparison: Comparison, theme: Theme) -> Iterator[Drawn]:
+def _figures(comparison: Comparison, theme: Theme, kinds: Sequence[Drawing]) -> Iterator[Drawn]:
     look = look_of(comparison, theme)
-    for figures in FIGURES:
+    for figures in kinds:
         yield from figures(comparison, look)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+FIRST_SCREEN = 4.3
+"""Width, inches, of a figure beside the first table of a report."""
 MOST_BANDS = 8
 """Runs up to which bands are drawn: more of them hide one another."""
 MANY = 12
@@ -37,27 +39,49 @@ Curves = Mapping[str, Curve]
 
 def hits_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
     """For each retriever: Hits@K by round, a panel for each K, that of K=10 (else the greatest) the largest."""
-    for label, name in _labels(comparison).items():
+    for label, name in retriever_slugs(comparison).items():
         by_k = {k: _curves(comparison, label, f"hits@{k}") for k in comparison.ks}
         by_k = {k: curves for k, curves in by_k.items() if curves}
         if not by_k:
             continue
         primary = PRIMARY_K if PRIMARY_K in by_k else max(by_k)
         others = [k for k in sorted(by_k) if k != primary]
-        figure = _sheet(PAGE if others else COLUMN, 2.6, look, list(by_k[primary]))
+        chance = {k: _chance(comparison, label, f"hits@{k}") for k in by_k}
+        width = PAGE if others else COLUMN
+        figure = _sheet(width, 2.6, look, list(by_k[primary]), chance=chance[primary] is not None)
         largest, *small = _panels(figure, len(others))
         for axes, k in zip([largest, *small], [primary, *others], strict=True):
-            _draw(axes, by_k[k], look)
+            _draw_hits(axes, by_k[k], chance[k], look)
             axes.set_ylabel(f"Hits@{k} (% of dialogs)" if axes is largest else f"Hits@{k} (%)")
-            _percent_axis(axes)
             _round_axis(axes, len(next(iter(by_k[k].values())).values), len(by_k[k]) if axes is largest else 0)
         _name_retriever(comparison, largest, label)
         yield Drawn(f"hits_{name}", f"Hits@K by round, retrieval by {drawable(label)}", figure)
 
 
+def first_screen_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
+    """For each retriever: Hits@10 by round alone, of the size that the first screen of a report has room for."""
+    measure = f"hits@{PRIMARY_K}"
+    for label, name in retriever_slugs(comparison).items():
+        curves, chance = _curves(comparison, label, measure), _chance(comparison, label, measure)
+        if not curves:
+            continue
+        figure = _sheet(FIRST_SCREEN, 2.7, look, list(curves), chance=chance is not None)
+        axes = figure.add_subplot()
+        _draw_hits(axes, curves, chance, look)
+        axes.set_ylabel(f"Hits@{PRIMARY_K} (% of dialogs)")
+        _round_axis(axes, len(next(iter(curves.values())).values), len(curves))
+        title = f"Hits@{PRIMARY_K} by round with simultaneous 95% bands, retrieval by {drawable(label)}"
+        yield Drawn(first_screen_name(name), title, figure)
+
+
+def first_screen_name(slug: str) -> str:
+    """The name of a retriever's figure on the first screen. slug: its piece of a file name."""
+    return f"first_{slug}"
+
+
 def atr_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
     """For each retriever: the average target rank by round, on a logarithmic axis."""
-    for label, name in _labels(comparison).items():
+    for label, name in retriever_slugs(comparison).items():
         curves = _curves(comparison, label, "atr")
         if not curves:
             continue
@@ -73,7 +97,7 @@ def atr_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
 
 def truncation_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
     """For each retriever that can tell and cut any text: the share of dialogs whose text it could not read whole."""
-    for label, name in _labels(comparison).items():
+    for label, name in retriever_slugs(comparison).items():
         told = {
             run.name: run.retrieval[label].truncated
             for run in comparison.runs
@@ -114,7 +138,7 @@ def repeated_by_round(run: ComparedRun, rounds: int) -> Figures:
     return np.array([100 * float((onset <= number).mean()) for number in range(1, rounds + 1)])
 
 
-def _labels(comparison: Comparison) -> dict[str, str]:
+def retriever_slugs(comparison: Comparison) -> dict[str, str]:
     """The retrievers' labels, each with its piece of a file name."""
     return slugs([label for run in comparison.runs for label in run.retrieval])
 
@@ -125,22 +149,36 @@ def _curves(comparison: Comparison, label: str, measure: str) -> dict[str, Curve
     return {run: curve for run, curve in found.items() if curve is not None and not np.isnan(curve.values).all()}
 
 
+def _chance(comparison: Comparison, label: str, measure: str) -> Curve | None:
+    """What targets drawn at random would give, from the run with the least to that with the most, where it is known."""
+    found = [run.retrieval[label].chance.get(measure) for run in comparison.runs if label in run.retrieval]
+    known = [one for one in found if one is not None and not np.isnan(one).any()]
+    return Curve(np.mean(known, axis=0), np.min(known, axis=0), np.max(known, axis=0)) if known else None
+
+
 def _bare(values: Figures) -> Curve:
     return Curve(values, values, values)
 
 
-def _sheet(width: float, height: float, look: Look, runs: Sequence[str]) -> Figure:
-    """A figure with a legend of its runs below all panels, where it covers nothing; higher by what that needs."""
+def _sheet(width: float, height: float, look: Look, runs: Sequence[str], *, chance: bool = False) -> Figure:
+    """A figure with a legend of its runs below all panels, where it covers nothing; higher by what that needs.
+
+    chance: whether the line of chance is drawn, and named.
+    """
     labels = [look.labels[run] for run in runs]
+    handles = [_line(look.styles[run], look) for run in runs]
+    if chance:
+        labels.append("chance")
+        handles.append(_chance_line(look))
     width = width if len(runs) <= MANY else PAGE
     longest = max(map(len, labels))
-    columns = max(1, min(len(runs), int(width * 72 / (longest * SMALL * 0.6 + 34))))
-    lines = math.ceil(len(runs) / columns)
+    columns = max(1, min(len(labels), int(width * 72 / (longest * SMALL * 0.6 + 34))))
+    lines = math.ceil(len(labels) / columns)
     figure = new_figure(width, height + lines * LINE)
     # A legend is filled column by column; names are read row by row.
-    order = [place for column in range(columns) for place in range(column, len(runs), columns)]
+    order = [place for column in range(columns) for place in range(column, len(labels), columns)]
     figure.legend(
-        [_line(look.styles[runs[place]], look) for place in order],
+        [handles[place] for place in order],
         [labels[place] for place in order],
         loc="outside lower center",
         ncols=columns,
@@ -159,6 +197,12 @@ def _line(style: Style, look: Look) -> Line2D:
         line.set_linestyle((0, style.dash))
     line.set(marker=style.marker, markersize=4.6, markeredgewidth=0.4, markeredgecolor=look.theme.behind)
     return line
+
+
+def _chance_line(look: Look) -> Line2D:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=look.theme.chance, linewidth=2)
 
 
 def _panels(figure: Figure, others: int) -> list[Axes]:
@@ -184,6 +228,17 @@ def _draw(axes: Axes, curves: Curves, look: Look, first: int = 0) -> None:
         axes.add_line(line)
     axes.autoscale_view()
     axes.grid(axis="y")
+
+
+def _draw_hits(axes: Axes, curves: Curves, chance: Curve | None, look: Look) -> None:
+    """The runs' curves; beneath them in grey what chance gives, one line if it is the same for all of them."""
+    _draw(axes, curves, look)
+    if chance is not None:
+        rounds, grey = np.arange(len(chance.values)), look.theme.chance
+        axes.fill_between(rounds, chance.low, chance.high, color=grey, alpha=0.35, linewidth=0, zorder=0.9)
+        for edge in (chance.low, chance.high):
+            axes.plot(rounds, edge, color=grey, linewidth=0.8, zorder=0.9)
+    _percent_axis(axes)
 
 
 def _draw_band(axes: Axes, curve: Curve, color: str, first: int) -> None:
@@ -230,5 +285,5 @@ def _log_axis(axes: Axes) -> None:
 
 def _name_retriever(comparison: Comparison, axes: Axes, label: str) -> None:
     """Who ranked, over the panel, where that is not the same for all figures."""
-    if len(_labels(comparison)) > 1:
+    if len(retriever_slugs(comparison)) > 1:
         axes.set_title(shortened(drawable(label), LONGEST_TITLE))

@@ -24,6 +24,8 @@ LONGEST_OF_PAIR = 16
 ROW = 0.34
 LOW_ROW = 0.19
 """Heights of a pair's row, inches, with figures above the interval and without."""
+BROAD, THIN = 2.2, 0.7
+"""Widths of the lines of the two intervals, points."""
 MOST_TOLD = 12
 """Pairs up to which each row has its figures."""
 TOWARDS: dict[Better | None, str] = {"higher": "better →", "lower": "← better", None: ""}
@@ -47,7 +49,7 @@ def difference_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     row = ROW if len(pairs) <= MOST_TOLD else LOW_ROW
-    lines = 1 if columns > 1 else 3
+    lines = 2 if columns > 1 else 4
     figure = new_figure(PAGE if columns > 1 else COLUMN, (lines + 2) * LINE + 0.2 + rows * (0.7 + row * len(pairs)))
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     names = _row_names(pairs, look)
@@ -65,7 +67,7 @@ def difference_figures(comparison: Comparison, look: Look) -> Iterator[Drawn]:
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     left_out = f", the first {len(pairs)} of {len(every)} pairs" if len(every) > len(pairs) else ""
-    _legend(figure, primary, look, left_out, 3 if columns > 1 else 1)
+    _legend(figure, primary, look, left_out, 2 if columns > 1 else 1)
     yield Drawn("differences", "Primary differences between runs, with their intervals", figure)
 
 
@@ -82,8 +84,10 @@ def _draw(axes: Axes, differences: Sequence[Difference], pairs: Sequence[Pair], 
     for one in differences:
         style = look.styles[one.b]
         row = pairs.index((one.a, one.b))
-        low, value, high = (shown.scale * figure for figure in (one.ci_low, one.delta, one.ci_high))
-        axes.plot([low, high], [row, row], color=style.color, linewidth=1.3, solid_capstyle="butt")
+        value = shown.scale * one.delta
+        for low, high, width in _intervals(one):
+            ends = [shown.scale * low, shown.scale * high]
+            axes.plot(ends, [row, row], color=style.color, linewidth=width, solid_capstyle="butt")
         filling = style.color if one.decided else look.theme.behind
         axes.plot(value, row, style.marker, color=style.color, markerfacecolor=filling, markersize=5.5)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
@@ -93,6 +97,13 @@ def _draw(axes: Axes, differences: Sequence[Difference], pairs: Sequence[Pair], 
     axes.grid(axis="x")
     unit = "percentage points" if shown.unit == "%" else shown.unit
     axes.set_xlabel((f"difference ({unit})" if unit else "difference") + f"\n{TOWARDS[shown.better]}")
+
+
+def _intervals(one: Difference) -> Iterator[tuple[float, float, float]]:
+    """Ends and line width of the 95% interval, and of the wider one at the level at which it was decided."""
+    yield one.ci_low, one.ci_high, BROAD
+    if one.adjusted_low is not None and one.adjusted_high is not None:
+        yield one.adjusted_low, one.adjusted_high, THIN
 
 
 def _tell(axes: Axes, differences: Sequence[Difference], pairs: Sequence[Pair], look: Look, shown: Measure) -> None:
@@ -111,19 +122,22 @@ def _tell(axes: Axes, differences: Sequence[Difference], pairs: Sequence[Pair], 
 
 
 def _legend(figure: Figure, differences: Sequence[Difference], look: Look, left_out: str, columns: int) -> None:
-    """What is subtracted from what, how wide the intervals are, and what is filled."""
+    """What is subtracted from what, which interval is which, and what is filled."""
     from matplotlib.lines import Line2D
 
-    levels = sorted({one.level for one in differences})
-    width = percent_level(levels[0]) + (f" to {percent_level(levels[-1])}" if len(levels) > 1 else "")
     baselines = {one.a for one in differences}
     minus = f"difference from {look.labels[baselines.pop()]}" if len(baselines) == 1 else "difference"
     text = look.theme.text
     point: dict[str, Any] = {"color": text, "linestyle": "none", "marker": "o", "markersize": 5.5}
-    handles = [
-        Line2D([], [], color=text, linewidth=1.3),
-        Line2D([], [], **point),
-        Line2D([], [], markerfacecolor=look.theme.behind, **point),
-    ]
-    names = [f"{minus}, {width} interval{left_out}", "decided: test and interval agree", "not decided"]
-    figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=1.6)
+    named = {
+        f"{minus}, {percent_level(differences[0].level)} interval{left_out}": Line2D(
+            [], [], color=text, linewidth=BROAD
+        )
+    }
+    levels = sorted({one.adjusted_level for one in differences if one.adjusted_level is not None})
+    if levels:
+        range_ = percent_level(levels[0]) + (f" to {percent_level(levels[-1])}" if len(levels) > 1 else "")
+        named[f"interval adjusted by Holm ({range_})"] = Line2D([], [], color=text, linewidth=THIN)
+    named["decided: test and adjusted interval agree"] = Line2D([], [], **point)
+    named["not decided"] = Line2D([], [], markerfacecolor=look.theme.behind, **point)
+    figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=columns, handlelength=1.6)

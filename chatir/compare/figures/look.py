@@ -40,20 +40,24 @@ FURTHER_FONTS = (
 
 @dataclass(frozen=True)
 class Theme:
-    """The colors of all that is no run. behind: what the figure stands on; drawn: whether it is painted."""
+    """The colors of all that is no run. behind: what the figure stands on; drawn: whether it is painted.
+
+    chance: of what targets drawn at random would give.
+    """
 
     text: str
     grid: str
+    chance: str
     behind: str
     drawn: bool
 
 
 ThemeName = Literal["light", "dark"]
 
-PAPER = Theme(text="#222222", grid="#dddddd", behind="#ffffff", drawn=True)
+PAPER = Theme(text="#222222", grid="#dddddd", chance="#757575", behind="#ffffff", drawn=True)
 THEMES: dict[ThemeName, Theme] = {
-    "light": Theme(text="#222222", grid="#dddddd", behind="#ffffff", drawn=False),
-    "dark": Theme(text="#e4e6ea", grid="#3d424b", behind="#16181d", drawn=False),
+    "light": Theme(text="#222222", grid="#dddddd", chance="#757575", behind="#ffffff", drawn=False),
+    "dark": Theme(text="#e4e6ea", grid="#3d424b", chance="#a3a9b1", behind="#16181d", drawn=False),
 }
 
 

@@ -19,6 +19,9 @@ Their lightness is moved to six even steps, dark and light in turn, so that they
 none is so light or so dark that it is lost on a white or a black page.
 """
 
+SECOND = ("#347FEF", "#A3965B", "#98BC9C", "#41C3E5", "#734032", "#961770")
+"""A second tone of each color, for every other run of its questioner: of the same hue, and unlike all other colors."""
+
 KNOWN = ("human", "chatgpt", "flanalpacaxxl", "unansweredchatgpt", "flant5xxl", "flanalpacaxl")
 """Questioners of the paper: each has the color in its place, whatever it is compared with."""
 
@@ -44,8 +47,8 @@ class Style:
 def run_styles(comparison: Comparison) -> dict[str, Style]:
     """The style of each run, by name, whatever the order of the runs.
 
-    Runs with the same questioner (name and configuration) have its color; where nobody tells who asked, a run is its
-    own. No two runs are alike until a color is shared by more than `len(DASHES) * len(MARKERS)`.
+    Runs with the same questioner (name and configuration) have its color, in two tones in turn; where nobody tells who
+    asked, a run is its own. No two runs are alike until a color is shared by more than `len(DASHES) * len(MARKERS)`.
     """
     questioners = {run.name: _questioner(run.run) for run in comparison.runs}
     colors = _colors(set(questioners.values()))
@@ -55,8 +58,9 @@ def run_styles(comparison: Comparison) -> dict[str, Style]:
         color = colors[questioner]
         # Each color begins with dashes and a marker of its own, for where all colors are grey.
         place = color + used[color]
+        tones = PALETTE if used[color] % 2 == 0 else SECOND
         used[color] += 1
-        styles[name] = Style(PALETTE[color], MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)])
+        styles[name] = Style(tones[color], MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)])
     return {run.name: styles[run.name] for run in comparison.runs}
 
 

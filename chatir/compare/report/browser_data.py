@@ -8,7 +8,7 @@ from typing import Any
 from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.defects import DEFECTS, round_defects
 from chatir.compare.measures import measure
-from chatir.compare.report.thumbnails import Thumbnails
+from chatir.compare.report.thumbnails import BEST, Thumbnails
 from chatir.compare.retrieval import Retrieval
 from chatir.dialog import Dialog
 from chatir.image_names import image_key
@@ -91,7 +91,7 @@ def _defects(dialog: Dialog) -> list[int]:
 
 
 def _tops(found: Retrieval, images: TextPool) -> list[list[list[int]]] | None:
-    """For each dialog and round the places of the images ranked best."""
+    """For each dialog and round the places of the images ranked best, as many as are shown."""
     if found.top is None:
         return None
-    return [[[images.place(image_key(image)) for image in best] for best in dialog] for dialog in found.top]
+    return [[[images.place(image_key(image)) for image in best[:BEST]] for best in dialog] for dialog in found.top]

@@ -1,5 +1,9 @@
 // One target: its dialogs of the runs shown, side by side, round by round.
 let pictures = null;
+let chosenRun = -1;
+
+/** Whether runs are switched by tabs, as they do not fit side by side. */
+const narrow = matchMedia("(max-width: 40rem)");
 
 /** The picture of an image, if there is one; a placeholder if it could not be read. */
 function picture(image, text) {
@@ -32,8 +36,37 @@ function showDialog(panel, target, query) {
   );
   const top = Math.max(1, ...query.runs.flatMap((run) => data.runs[run].ranks[query.label]?.[target] ?? []));
   const columns = query.runs.map((run) => column(run, target, query.label, top, captions.size > 1));
-  panel.replaceChildren(head, element("div", { class: "side-by-side" }, ...columns));
+  const tabs = narrow.matches && columns.length > 1 ? tabsOf(query.runs, columns) : null;
+  panel.replaceChildren(...[head, tabs, element("div", { class: "side-by-side" }, ...columns)].filter(Boolean));
   panel.hidden = false;
+}
+
+/** Tabs that show one of the columns at a time: the run that was chosen last, if it is among them. */
+function tabsOf(runs, columns) {
+  const tabs = runs.map((run, place) => {
+    columns[place].id = `run-${run}`;
+    columns[place].setAttribute("role", "tabpanel");
+    const about = { type: "button", role: "tab", class: `run-${run}`, "aria-controls": `run-${run}` };
+    return element("button", { ...about, click: () => choose(place) }, swatch(run), isolated(data.runs[run].name));
+  });
+  const choose = (chosen) => {
+    chosenRun = runs[chosen];
+    tabs.forEach((tab, place) => {
+      tab.setAttribute("aria-selected", String(place === chosen));
+      tab.tabIndex = place === chosen ? 0 : -1;
+      columns[place].hidden = place !== chosen;
+    });
+  };
+  const turn = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const next = (tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length;
+    choose(next);
+    tabs[next].focus();
+  };
+  choose(Math.max(0, runs.indexOf(chosenRun)));
+  return element("div", { role: "tablist", "aria-label": "Runs", keydown: turn }, ...tabs);
 }
 
 /** A run's dialog. Its rows are those of a grid that all columns share, so that rounds stand side by side. */

@@ -122,7 +122,7 @@ function openAddressed() {
 }
 
 function showOpen(asked) {
-  const key = [state.open, asked.label, ...asked.runs].join();
+  const key = [state.open, asked.label, narrow.matches, ...asked.runs].join();
   if (state.drawn !== key) showDialog(panel, state.open, asked);
   state.drawn = key;
   panel.querySelector("nav").replaceChildren(...navigation());
@@ -132,18 +132,34 @@ function showOpen(asked) {
 function navigation() {
   const place = state.matching.indexOf(state.open);
   const last = state.matching.length - 1;
-  const button = (name, step, disabled) => {
-    const go = () => (location.hash = address(state.matching[place + step]));
-    return element("button", { type: "button", class: name.toLowerCase(), disabled, click: go, text: name });
-  };
+  const button = (name, step, disabled) =>
+    element("button", { type: "button", class: name.toLowerCase(), disabled, click: () => go(step), text: name });
   const told = place < 0 ? "not among those that match" : `${grouped(place + 1)} of ${grouped(last + 1)}`;
   return [
     button("Previous", -1, place <= 0),
     element("span", { text: told }),
     button("Next", 1, place >= last),
-    element("a", { href: address(state.open), text: "Link to this dialog" }),
+    element("span", { class: "keys", text: "or the keys ← →" }),
     element("a", { href: "#dialogs", text: "Back to the list" }),
   ];
+}
+
+/** Open a neighbour of the open dialog, if it has one. */
+function go(step) {
+  const place = state.matching.indexOf(state.open);
+  const next = place < 0 ? undefined : state.matching[place + step];
+  if (next !== undefined) location.hash = address(next);
+}
+
+/** Left and right go from dialog to dialog while one is on the screen, unless the keys mean something else there. */
+function leaf(event) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const taken = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented;
+  if (!step || taken || event.target.closest("input, select, [role=tablist], .scroll:not(.list)")) return;
+  const { top, bottom } = panel.getBoundingClientRect();
+  if (panel.hidden || bottom < 0 || top > innerHeight) return;
+  event.preventDefault();
+  go(step);
 }
 
 function turnPage(step) {
@@ -209,6 +225,8 @@ function listen() {
     if (link && !event.target.closest("a") && !String(getSelection())) link.click();
   });
   window.addEventListener("hashchange", openAddressed);
+  document.addEventListener("keydown", leaf);
+  narrow.addEventListener("change", () => state.open >= 0 && showOpen(query()));
 }
 
 begin();

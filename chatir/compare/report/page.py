@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from chatir import __version__
 from chatir.compare.comparison import Comparison
+from chatir.compare.figures.curves import first_screen_name, retriever_slugs
 from chatir.compare.figures.palette import run_styles
 from chatir.compare.report.browser_data import browser_data
 from chatir.compare.report.inert import data_uri, readable, script_data, security_policy
 from chatir.compare.report.provenance import differing_settings, provenance_of
+from chatir.compare.report.summary import summary_rows
 from chatir.compare.report.thumbnails import Thumbnails, thumbnails_of
 from chatir.compare.tables import tables
 from chatir.files import atomic_writer
@@ -26,8 +28,14 @@ if TYPE_CHECKING:
 SCRIPTS = ("elements.js", "search.js", "dialog.js", "page.js")
 """The parts of the page's one script, in their order."""
 
-FOLDED = ("descriptive", "rounds")
-"""Tables that are long and decide nothing: they are shown when they are asked for."""
+OPEN = ("repetition", "primary", "retrieval")
+"""How the keys of those tables begin that are shown at once; the others are shown when they are asked for."""
+
+LEFT_OUT = "rounds"
+"""The key of a table that nobody reads: the curves show it, CSV and JSON have it."""
+
+NOTES = 3
+"""Notes that are shown at once."""
 
 SCREEN = 1.6
 """Pixels for a point of a figure: its text is then as large as the page's smaller text."""
@@ -60,8 +68,10 @@ def write_report(
 def render(comparison: Comparison, figures: Mapping[str, tuple[bytes, bytes]], shown: Thumbnails) -> str:
     """The page. Texts from files are escaped where they stand; scripts' data hold them as JSON."""
     style, script = _part("page.css") + _run_colors(comparison), "\n".join(map(_part, SCRIPTS))
-    found = {table.key: table for table in tables(comparison)}
-    apart = found.pop("defects", None)
+    found = [table for table in tables(comparison) if table.key != LEFT_OUT]
+    slugs = retriever_slugs(comparison)
+    drawn = {name: _figure(name, *pair) for name, pair in figures.items()}
+    first = {label: drawn.pop(first_screen_name(slug), None) for label, slug in slugs.items()}
     runs = [provenance_of(run) for run in comparison.runs]
     return _template().render(
         comparison=comparison,
@@ -70,16 +80,26 @@ def render(comparison: Comparison, figures: Mapping[str, tuple[bytes, bytes]], s
         policy=security_policy(style, script),
         style=style,
         script=script,
-        tables=[table for key, table in found.items() if key not in FOLDED],
-        folded=[table for key, table in found.items() if key in FOLDED],
-        defects=apart,
-        figures=[_figure(name, *pair) for name, pair in figures.items()],
+        summaries=[(label, summary_rows(comparison, label), first[label]) for label in slugs]
+        or [(None, summary_rows(comparison, None), None)],
+        corpora={label: found.ranking.images for run in comparison.runs for label, found in run.retrieval.items()},
+        places=_places(comparison),
+        notes=(comparison.notes[:NOTES], comparison.notes[NOTES:]),
+        tables=[table for table in found if table.key.startswith(OPEN)],
+        folded=[table for table in found if not table.key.startswith(OPEN)],
+        figures=list(drawn.values()),
         provenance=runs,
         differing=differing_settings(runs),
         data=script_data(browser_data(comparison, shown)),
         pictures=script_data(list(shown.pictures.values())),
         pictured=len(shown.targets),
     )
+
+
+def _places(comparison: Comparison) -> dict[str, int]:
+    """The place of each run, and of the first run of each group of seeds, by name."""
+    places = {run.name: place for place, run in enumerate(comparison.runs)}
+    return places | {group.name: places[group.runs[0]] for group in comparison.groups if group.runs[0] in places}
 
 
 def _run_colors(comparison: Comparison) -> str:

@@ -23,6 +23,9 @@ SIDE = 96
 
 QUALITY = 60
 
+BEST = 5
+"""Images that are shown after each round, at most."""
+
 
 @dataclass(frozen=True)
 class Thumbnails:
@@ -86,7 +89,7 @@ def _shown(comparison: Comparison, places: Sequence[int]) -> Iterator[str]:
         yield from (run.dialogs[place].image for place in places)
         for found in run.retrieval.values():
             if found.top is not None:
-                yield from (image for place in places for best in found.top[place] for image in best)
+                yield from (image for place in places for best in found.top[place] for image in best[:BEST])
 
 
 def _thumbnail(folder: ImageFolder, image: str) -> tuple[str | None, str | None]:

@@ -21,12 +21,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from chatir import Dialog, Round
-from chatir.compare.comparison import Comparison, SeedGroup
-from chatir.compare.figures import FIGURES, save_figures, svg_figures
+from chatir.compare.comparison import ComparedRun, Comparison, SeedGroup
+from chatir.compare.figures import FIGURES, Drawing, save_figures, svg_figures
 from chatir.compare.figures.bars import repeats_figures, unique_tokens_figures
 from chatir.compare.figures.curves import (
     MOST_BANDS,
     atr_figures,
+    first_screen_figures,
     hits_figures,
     onset_figures,
     repeated_by_round,
@@ -217,7 +218,7 @@ def test_svg_for_a_report_needs_nothing_else_and_runs_nothing(embedded: Embedded
 def test_svg_tells_its_title(embedded: Embedded) -> None:
     figures = embedded["dark"]
     titles = [ET.fromstring(content).findtext("{http://www.w3.org/2000/svg}title") for content in figures.values()]
-    assert titles[0] == "Hits@K by round, retrieval by CLIP"
+    assert titles[0] == "Hits@10 by round with simultaneous 95% bands, retrieval by CLIP"
     assert all(titles)
     assert len(set(titles)) == len(titles)
 
@@ -253,6 +254,41 @@ def test_bands_are_drawn_from_low_to_high() -> None:
             low, high = band_of(axes, place)
             assert low == pytest.approx(curve.low.tolist())
             assert high == pytest.approx(curve.high.tolist())
+
+
+def with_chance(name: str, *chance: float) -> ComparedRun:
+    """A run for which chance gives these Hits@K, whatever K is."""
+    run = compared(name)
+    found = run.retrieval["CLIP"]
+    return replace(run, retrieval={"CLIP": replace(found, chance=dict.fromkeys(found.chance, np.array(chance)))})
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize("figures", [hits_figures, first_screen_figures])
+def test_chance_is_a_grey_band_from_the_least_to_the_most_of_the_runs(figures: Drawing) -> None:
+    comparison = side_by_side(with_chance("stuck", 1, 1, 1, 1, 1), with_chance("varied", 1, 2, 3, 4, 5))
+    figure = drawn(figures(comparison, look(comparison)))
+    for axes in figure.axes:
+        assert band_of(axes, 2) == ([1, 1, 1, 1, 1], [1, 2, 3, 4, 5])
+        assert axes.get_ylim()[0] <= 0
+    grey = [list(line.get_ydata()) for line in figure.axes[0].lines if line.get_color() == PAPER.chance]
+    assert grey == [[1, 1, 1, 1, 1], [1, 2, 3, 4, 5]]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()].count("chance") == 1
+
+
+@pytest.mark.usefixtures("settings")
+def test_where_chance_is_not_known_nothing_is_drawn_of_it() -> None:
+    lost = [np.nan] * 5
+    known, unknown = side_by_side(with_chance("a", *lost), compared("b")), side_by_side(with_chance("a", *lost))
+    assert "chance" in words(drawn(hits_figures(known, look(known))))
+    figure = drawn(hits_figures(unknown, look(unknown)))
+    assert "chance" not in words(figure)
+    assert not [line for line in figure.axes[0].lines if line.get_color() == PAPER.chance]
+
+
+def test_a_report_has_no_figure_that_repeats_its_tables(embedded: Embedded) -> None:
+    assert list(embedded["light"]) == ["first_clip", "differences", "hits_clip", "atr_clip", "onset"]
 
 
 @pytest.mark.usefixtures("settings")
@@ -307,13 +343,12 @@ def test_a_curve_ends_where_it_is_no_longer_told() -> None:
 
 
 @pytest.mark.usefixtures("settings")
-def test_a_questioner_has_one_color_in_all_figures() -> None:
+def test_a_run_has_one_color_in_all_figures() -> None:
     answered = [compared(f"storm_{n}", questioner="Storm", seed=n) for n in range(2)]
     runs = [compared("human", questioner="Human"), *answered]
     comparison = side_by_side(*runs)
     styles = run_styles(comparison)
     known = {style.color.lower() for style in styles.values()}
-    assert len(known) == 2
     for figures in FIGURES:
         for one in figures(comparison, look(comparison)):
             colors = {
@@ -322,7 +357,7 @@ def test_a_questioner_has_one_color_in_all_figures() -> None:
                 for name in ("get_color", "get_facecolor")
                 if hasattr(artist, name) and isinstance(color := getattr(artist, name)(), str | tuple)
             }
-            shown = known if one.name != "differences" else {styles["storm_0"].color.lower()}
+            shown = known if one.name != "differences" else known - {styles["human"].color.lower()}
             assert shown <= colors, one.name
 
 
@@ -445,13 +480,24 @@ def test_differences_have_a_panel_for_each_metric_with_unit_and_direction(two: C
 
 
 @pytest.mark.usefixtures("settings")
-def test_differences_are_told_with_the_level_of_their_intervals(two: Comparison) -> None:
+def test_differences_have_their_plain_interval_and_a_thinner_one_at_the_adjusted_level(two: Comparison) -> None:
     figure = drawn(difference_figures(two, look(two)))
     told = words(figure)
     assert "+12.5 [8.5, 16.5]" in told
     assert "\u22120.125 [\u22120.375, 0.125]" in told
-    assert "difference from human, 97.5% interval" in told
-    assert list(figure.axes[0].lines[1].get_xdata()) == [8.5, 16.5]
+    assert {"difference from human, 95% interval", "interval adjusted by Holm (97.5%)"} <= set(told)
+    plain, adjusted = figure.axes[0].lines[1:3]
+    assert (list(plain.get_xdata()), list(adjusted.get_xdata())) == ([8.5, 16.5], [6.5, 18.5])
+    assert plain.get_linewidth() > 2 * adjusted.get_linewidth()
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_difference_without_an_adjusted_interval_has_one_line(two: Comparison) -> None:
+    plain = [replace(one, adjusted_low=None, adjusted_high=None, adjusted_level=None) for one in two.differences]
+    comparison = replace(two, differences=tuple(plain))
+    figure = drawn(difference_figures(comparison, look(comparison)))
+    assert [len(axes.lines) for axes in figure.axes] == [3, 3, 3]  # zero, interval, point
+    assert not [text for text in words(figure) if "adjusted by" in text]
 
 
 @pytest.mark.usefixtures("settings")
@@ -538,12 +584,13 @@ def test_no_name_is_read_as_a_formula_or_hidden() -> None:
 
 
 @pytest.mark.parametrize("count", [1, pytest.param(30, marks=pytest.mark.slow)])
-def test_any_number_of_runs_is_drawn(count: int) -> None:
+def test_any_number_of_runs_is_drawn(count: int, tmp_path: Path) -> None:
     runs = [compared(f"run_{n}", questioner=f"q{n % 9}", seed=n) for n in range(count)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figures = svg_figures(side_by_side(*runs), "light")
-    assert set(figures) >= {*NAMES, *CLOUDS} - ({"differences"} if count == 1 else set())
+        written = save_figures(side_by_side(*runs), tmp_path, ["svg"])
+        assert "first_clip" in svg_figures(side_by_side(*runs), "light")
+    assert {path.stem for path in written} >= {*NAMES, *CLOUDS} - ({"differences"} if count == 1 else set())
 
 
 @pytest.mark.usefixtures("settings")
@@ -573,17 +620,17 @@ def test_captions_alone_make_curves_of_one_point() -> None:
     assert "hits_clip" in svg_figures(replace(side_by_side(run), rounds=0), "light")
 
 
-def test_a_single_dialog_has_bars_without_an_interval() -> None:
+def test_a_single_dialog_has_bars_without_an_interval(tmp_path: Path) -> None:
     comparison = side_by_side(compared("run", dialogs=asked(0, 1)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert "repeats" in svg_figures(comparison, "light")
+        assert "repeats" in {path.stem for path in save_figures(comparison, tmp_path, ["svg"])}
 
 
-def test_released_dialogues_are_drawn(shared: Path) -> None:
+def test_released_dialogues_are_drawn(shared: Path, tmp_path: Path) -> None:
     from chatir.dialogue_json import read_dialogs
 
     folder = shared / "data" / "chatir" / "dialogues"
     runs = [compared(path.stem, dialogs=read_dialogs(path)[:100], labels=()) for path in sorted(folder.glob("*.json"))]
-    figures = svg_figures(side_by_side(*runs), "light")
-    assert {"repeats", "onset", "unique_tokens", *CLOUDS} <= set(figures)
+    written = save_figures(side_by_side(*runs), tmp_path, ["svg"])
+    assert {"repeats", "onset", "unique_tokens", *CLOUDS} <= {path.stem for path in written}

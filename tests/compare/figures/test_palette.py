@@ -10,7 +10,7 @@ import pytest
 from compare.comparisons import compared, side_by_side
 from numpy.typing import NDArray
 
-from chatir.compare.figures.palette import DASHES, KNOWN, MARKERS, PALETTE, Style, mixed, run_styles
+from chatir.compare.figures.palette import DASHES, KNOWN, MARKERS, PALETTE, SECOND, Style, mixed, run_styles
 
 # How a reader without the cones for green, or red, or blue, sees linear RGB (Machado, Oliveira and Fernandes 2009).
 SIGHTS = {
@@ -75,24 +75,40 @@ def test_neighbours_in_the_palette_differ_most_in_grey() -> None:
 
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_any_two_colors_differ_to_colour_blind_readers(sight: str) -> None:
-    for one, other in combinations(PALETTE, 2):
+    for one, other in combinations((*PALETTE, *SECOND), 2):
         distance = float(np.linalg.norm(oklab(one, sight) - oklab(other, sight)))
-        assert distance > 4 * JUST_NOTICED, (one, other)
+        first = {one, other} <= set(PALETTE)
+        assert distance > (4 if first else 3) * JUST_NOTICED, (one, other)
 
 
 def test_every_color_stands_out_from_a_white_and_from_a_black_page() -> None:
-    for color in PALETTE:
+    for color in (*PALETTE, *SECOND):
         assert (WHITE + 0.05) / (luminance(color) + 0.05) > 2
         assert (luminance(color) + 0.05) / (BLACK + 0.05) > 2.5
 
 
-def test_the_same_questioner_has_one_color_with_every_answerer_and_seed() -> None:
-    first, other, second = styles_of("Storm", "Calm", "Storm")
-    assert first.color == second.color != other.color
+def hue(color: str) -> float:
+    """Degrees."""
+    _, green_red, blue_yellow = oklab(color, "all cones")
+    return float(np.degrees(np.arctan2(blue_yellow, green_red)))
 
 
-def test_runs_of_the_same_questioner_differ_in_dash_and_marker() -> None:
+def test_the_two_tones_of_a_color_have_one_hue() -> None:
+    for one, other in zip(PALETTE, SECOND, strict=True):
+        apart = abs(hue(one) - hue(other)) % 360
+        assert min(apart, 360 - apart) < 25, (one, other)
+
+
+def test_the_same_questioner_has_two_tones_of_one_color_in_turn() -> None:
+    first, other, second, third = styles_of("Storm", "Calm", "Storm", "Storm")
+    place = PALETTE.index(first.color)
+    assert (second.color, third.color) == (SECOND[place], PALETTE[place])
+    assert other.color not in (first.color, second.color)
+
+
+def test_runs_of_the_same_questioner_differ_in_tone_dash_and_marker() -> None:
     first, second = styles_of("Storm", "Storm")
+    assert first.color != second.color
     assert first.dash != second.dash
     assert first.marker != second.marker
 

@@ -15,7 +15,7 @@ from chatir.compare.comparison import ComparedRun, Comparison, Verdict
 from chatir.compare.report import write_report
 from chatir.compare.retrieval import Retrieval
 
-BEST = 5
+BEST = 10
 IMAGES = 200
 
 
@@ -42,8 +42,8 @@ def two_runs(count: int = 60) -> Comparison:
     """Two runs over the same images, one about the questioners, one about the runs only."""
     runs = [ranked(compared(name, dialogs=asked(seed, count)), seed) for seed, name in enumerate(("greedy", "careful"))]
     verdicts = (
-        Verdict("greedy", "careful", "questioners", (), "careful repeats itself less than greedy."),
-        Verdict("careful", "greedy", "runs", ("another answerer",), "This is about the runs."),
+        Verdict("greedy", "careful", "questioners", (), "careful: repeats itself less than greedy"),
+        Verdict("careful", "greedy", "runs", ("another answerer",), "greedy: about the runs: another answerer"),
     )
     return replace(side_by_side(*runs), verdicts=verdicts, method="How was tested.", notes=("a note",))
 

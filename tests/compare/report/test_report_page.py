@@ -7,12 +7,15 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from compare.report.reports import pictures, two_runs, written
+from compare.comparisons import asked, compared, side_by_side
+from compare.report.reports import pictures, ranked, two_runs, written
 
 from chatir import Round
 from chatir.questions import repeats
 
 pytestmark = pytest.mark.slow
+
+CURVE = b'<svg xmlns="http://www.w3.org/2000/svg" width="310pt" height="220pt" viewBox="0 0 310 220"></svg>'
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,9 @@ def comparison():
 @pytest.fixture(scope="module")
 def report(comparison, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    return written(comparison, folder / "report.html", images=pictures(folder / "images", comparison), thumbnails=10)
+    root = pictures(folder / "images", comparison)
+    figures = {"first_clip": (CURVE, CURVE)}
+    return written(comparison, folder / "report.html", images=root, thumbnails=10, figures=figures)
 
 
 @pytest.fixture
@@ -240,7 +245,7 @@ def test_a_target_without_pictures_names_the_best_images(page, comparison):
     column = page.locator("#dialog .run").first
     column.locator("summary").first.click()
     best = comparison.runs[0].retrieval["CLIP"].top[place][0]
-    assert column.locator("ol").first.locator("li").all_inner_texts() == list(best)
+    assert column.locator("ol").first.locator("li").all_inner_texts() == list(best[:5])
     assert page.locator("#dialog img").count() == 0
 
 
@@ -291,12 +296,84 @@ def test_every_field_has_a_label(page):
     assert page.evaluate("() => document.querySelectorAll('th:not([scope])').length") == 0
 
 
-def test_a_narrow_screen_stacks_the_runs_and_does_not_scroll_sideways(open_page, report):
-    page = open_page(report, width=360, fragment="#target=7.jpg")
+def test_the_first_screen_holds_the_table_the_curve_the_verdicts_and_the_way_to_the_dialogs(open_page, report):
+    page = open_page(report, width=1400)
+    for shown in (".figures-of-runs", "#summary figure img", ".verdicts", ".notes", "header .button"):
+        box = page.locator(shown).first.bounding_box()
+        assert box["y"] >= 0, shown
+        assert box["y"] + box["height"] <= 900, shown
+        assert box["x"] + box["width"] <= 1400, shown
+    table, curve = (page.locator(shown).first.bounding_box() for shown in (".figures-of-runs", "#summary figure img"))
+    assert curve["x"] >= table["x"] + table["width"]
+    page.get_by_role("link", name="Browse the dialogs").click()
+    page.wait_for_function("() => document.getElementById('dialogs').getBoundingClientRect().top < 60")
+
+
+def test_five_runs_fit_side_by_side_on_1400_pixels(open_page, tmp_path):
+    runs = [ranked(compared(f"questioner-{seed}", dialogs=asked(seed, 3)), seed) for seed in range(5)]
+    page = open_page(written(side_by_side(*runs), tmp_path / "report.html"), width=1400, fragment="#target=1.jpg")
+    boxes = [column.bounding_box() for column in page.locator("#dialog .run").all()]
+    assert len({box["y"] for box in boxes}) == 1
+    assert boxes[-1]["x"] + boxes[-1]["width"] <= 1400
+    for fits in ("#list-scroll", "#summary .scroll"):
+        assert page.locator(fits).evaluate("(box) => box.scrollWidth <= box.clientWidth"), fits
+
+
+def opened(page, name):
+    page.wait_for_function("(id) => document.querySelector('#dialog .names')?.textContent === id", arg=name)
+
+
+def test_left_and_right_go_from_dialog_to_dialog_but_not_in_a_field(page):
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#dialog").is_hidden()
+    page.fill("#text", "a")
+    page.locator("#list a").nth(3).click()
+    opened(page, "3.jpg")
+    page.keyboard.press("ArrowRight")
+    opened(page, "4.jpg")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    opened(page, "2.jpg")
+    for control in ("#text", "#sort"):
+        page.focus(control)
+        page.keyboard.press("ArrowRight")
+    page.evaluate("() => document.activeElement.blur()")
+    page.keyboard.press("Control+ArrowRight")
+    assert page.locator("#dialog .names").inner_text() == "2.jpg"
+    assert page.get_by_text("or the keys ← →").is_visible()
+
+
+def test_arrows_do_nothing_where_no_dialog_is_on_the_screen(page):
+    page.locator("#list a").nth(3).click()
+    opened(page, "3.jpg")
+    page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(50)
+    assert page.locator("#dialog .names").inner_text() == "3.jpg"
+
+
+def test_a_narrow_screen_switches_runs_by_tabs_and_does_not_scroll_sideways(open_page, report):
+    page = open_page(report, width=390, fragment="#target=7.jpg")
     assert page.evaluate("() => document.scrollingElement.scrollWidth <= innerWidth")
-    first, second = (column.bounding_box() for column in page.locator("#dialog .run").all())
-    assert second["y"] > first["y"] + 100
-    assert second["x"] == first["x"]
+    assert page.get_by_role("tab").all_inner_texts() == ["greedy", "careful"]
+    assert page.get_by_role("tab", selected=True).inner_text() == "greedy"
+    assert page.get_by_role("tabpanel").count() == 1
+    page.get_by_role("tab", name="careful").click()
+    assert page.get_by_role("tabpanel", name="careful").locator(".question").count() == 4
+    page.keyboard.press("ArrowRight")  # from the last to the first, and from run to run, not from dialog to dialog
+    assert page.get_by_role("tab", selected=True).inner_text() == "greedy"
+    assert page.evaluate("() => document.activeElement.textContent") == "greedy"
+    page.keyboard.press("ArrowLeft")
+    page.get_by_role("button", name="Next", exact=True).click()
+    opened(page, "8.jpg")
+    assert page.get_by_role("tab", selected=True).inner_text() == "careful"
+
+
+def test_tabs_become_columns_where_there_is_room(open_page, report):
+    page = open_page(report, width=390, fragment="#target=7.jpg")
+    page.set_viewport_size({"width": 1400, "height": 900})
+    page.wait_for_function("() => !document.querySelector('[role=tablist]')")
+    assert page.locator("#dialog .run:visible").count() == 2
 
 
 CONTRAST = """(chosen) => {

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from compare.report.reports import pictures, two_runs, written
 
+from chatir.compare.report.page import LEFT_OUT, NOTES
 from chatir.compare.tables import tables
 from chatir.errors import InputError
 
@@ -53,17 +54,26 @@ def test_the_page_is_well_formed(page):
     assert (page.open, page.unbalanced) == ([], [])
 
 
-def test_every_figure_of_every_table_is_in_the_page_without_a_script(page):
-    cells = [cell.text for table in tables(two_runs()) for row in table.rows for cell in row]
+def test_every_figure_of_the_tables_is_in_the_page_without_a_script(page):
+    shown = [table for table in tables(two_runs()) if table.key != LEFT_OUT]
+    cells = [cell.text for table in shown for row in table.rows for cell in row]
     assert len(cells) > 50
     assert set(cells) <= set(page.texts)
 
 
 def test_verdicts_notes_method_and_provenance_are_in_the_page(page):
     text = "".join(page.texts)
-    for told in ("careful repeats itself less than greedy.", "another answerer", "a note", "0" * 64, "greedy.json"):
+    for told in (": repeats itself less than greedy", "another answerer", "a note", "0" * 64, "greedy.json"):
         assert told in text
     assert text.count("How was tested.") == 1
+
+
+def test_notes_beyond_the_first_few_are_folded(tmp_path):
+    notes = tuple(f"note {number}" for number in range(NOTES + 2))
+    text = written(replace(two_runs(), notes=notes), tmp_path / "report.html").read_text(encoding="utf-8")
+    before, _, after = text.partition("<summary>2 more notes</summary>")
+    assert [note in before for note in notes] == [True] * NOTES + [False] * 2
+    assert all(note in after for note in notes[NOTES:])
 
 
 def test_style_and_script_are_those_that_the_policy_names(tmp_path):
