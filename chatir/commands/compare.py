@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 )
 @format_option("COMPARE", "table", "json", "csv", "markdown", "latex")
 @click.option("--figures", type=FILE, metavar="DIR", help="Folder to draw figures into, each as PDF, SVG and PNG.")
-@click.option("--report", type=FILE, metavar="FILE.html", help="Page to write, with everything, for a browser.")
+@click.option(
+    "--report", type=FILE, metavar="FILE.html", help="Page to write for a browser: summary, dialogs, figures, tables."
+)
 @click.option(
     "--images",
     type=FILE,

@@ -40,9 +40,9 @@ FIGURES = (
 REPORT_FIGURES = (
     first_screen_figures,
     difference_figures,
+    onset_figures,
     hits_figures,
     atr_figures,
-    onset_figures,
     truncation_figures,
 )
 """Those of a report: what its tables tell as well is left to them."""

@@ -14,8 +14,8 @@ from chatir.compare.verdicts import HEADLINE
 
 HITS = f"hits@{PRIMARY_K}"
 
-Figure = tuple[str, str]
-"""A figure as it is read, and what is known about it: its 95% interval, and how far apart the seeds are."""
+Figure = tuple[str, ...]
+"""A figure as it is read, its 95% interval, and, of a group of seeds, how far apart they are."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,9 @@ def _figure(comparison: Comparison, one: Estimate | None) -> Figure | None:
     known = measure(one.metric, comparison.images)
     least = 0 if known.unit == "%" and comparison.images < MANY_IMAGES else known.decimals
     digits = interval_decimals(least, one.low, one.high)
-    about = f"[{number(one.low, digits)}, {number(one.high, digits)}]"
-    if one.between_seeds is not None:
-        about += f", SD over seeds {known.text(one.between_seeds)}"
-    return known.text(one.value), about
+    interval = f"[{number(one.low, digits)}, {number(one.high, digits)}]"
+    seeds = () if one.between_seeds is None else (f"SD over seeds {known.text(one.between_seeds)}",)
+    return known.text(one.value), interval, *seeds
 
 
 def _decisions(comparison: Comparison, name: str, label: str | None) -> Iterator[tuple[str, str]]:

@@ -288,7 +288,7 @@ def test_where_chance_is_not_known_nothing_is_drawn_of_it() -> None:
 
 
 def test_a_report_has_no_figure_that_repeats_its_tables(embedded: Embedded) -> None:
-    assert list(embedded["light"]) == ["first_clip", "differences", "hits_clip", "atr_clip", "onset"]
+    assert list(embedded["light"]) == ["first_clip", "differences", "onset", "hits_clip", "atr_clip"]
 
 
 @pytest.mark.usefixtures("settings")

@@ -28,7 +28,7 @@ def test_figures_have_their_plain_intervals() -> None:
 
 def test_a_group_of_seeds_has_its_spread() -> None:
     row = summary_rows(compare_two(estimates=(replace(HITS, between_seeds=1.25),)), "CLIP")[0]
-    assert row.hits == ("66.0", "[56, 75], SD over seeds 1.2")
+    assert row.hits == ("66.0", "[56, 75]", "SD over seeds 1.2")
 
 
 def test_what_cannot_be_given_is_left_out() -> None:
