@@ -155,7 +155,7 @@ function go(step) {
 function leaf(event) {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   const taken = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented;
-  if (!step || taken || event.target.closest("input, select, [role=tablist], .scroll:not(.list)")) return;
+  if (!step || taken || event.target.closest("input, select, .scroll:not(.list)")) return;
   const { top, bottom } = panel.getBoundingClientRect();
   if (panel.hidden || bottom < 0 || top > innerHeight) return;
   event.preventDefault();
