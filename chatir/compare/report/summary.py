@@ -78,6 +78,8 @@ def _decisions(comparison: Comparison, name: str, label: str | None) -> Iterator
         yield "open", f"withheld: {', '.join(withheld)}"
     if not any(one.decided or one.withheld for one in own):
         yield "open", _undecided(own)
+    if own and label is not None and not any(one.retriever for one in own):
+        yield "open", "retrieval not tested"
 
 
 def _undecided(own: list[Difference]) -> str:

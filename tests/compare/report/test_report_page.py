@@ -364,6 +364,8 @@ def test_a_narrow_screen_switches_runs_by_tabs_and_does_not_scroll_sideways(open
     page.keyboard.press("ArrowRight")  # from the last to the first, and from run to run, not from dialog to dialog
     assert page.get_by_role("tab", selected=True).inner_text() == "greedy"
     assert page.evaluate("() => document.activeElement.textContent") == "greedy"
+    page.wait_for_timeout(50)
+    assert page.locator("#dialog .names").inner_text() == "7.jpg"
     page.keyboard.press("ArrowLeft")
     page.get_by_role("button", name="Next", exact=True).click()
     opened(page, "8.jpg")

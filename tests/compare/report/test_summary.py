@@ -54,6 +54,10 @@ HITS_AND_BRI = (difference("a", "b", "hits@10", -34, 5, decided=True), differenc
         ),
         (HITS_AND_BRI[1:], (("open", "no difference shown"),)),
         ([replace(HITS_AND_BRI[1], least_p=0.06)], (("open", "too few images"),)),
+        (
+            [difference("a", "b", "repeats_per_dialog", 2, 1, decided=True)],
+            (("worse", "worse: repeats"), ("open", "retrieval not tested")),
+        ),
         ([replace(HITS_AND_BRI[0], retriever="SigLIP")], (("open", "not tested"),)),
         ([replace(HITS_AND_BRI[0], a="b", b="a")], (("open", "not tested"),)),
     ],
