@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chatir.compare.comparison import Comparison, Difference, Estimate
-from chatir.compare.measures import MANY_IMAGES, interval_decimals, measure, number
+from chatir.compare.measures import MANY_IMAGES, PRIMARY_K, interval_decimals, measure, number
 from chatir.compare.statistics.differences import ALPHA
-from chatir.compare.statistics.sides import PRIMARY_K
 from chatir.compare.verdicts import HEADLINE
 
 HITS = f"hits@{PRIMARY_K}"
