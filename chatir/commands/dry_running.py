@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chatir.commands.completing import BUILT_IN
 from chatir.commands.default_name import FOLDER, check_apart, out_files, run_files
 from chatir.console import note, printable, say
 from chatir.doctor.packages import OWN
@@ -49,7 +50,7 @@ def foresee(
         note(f"whether {FOLDER} holds this run is not checked, since {which} is not built; name its --out")
     for seed, file in files.items():
         told = dry_run(read, *players, out=file, seed=seed, images=context.images, note=note, **settings)
-        say(f"{' x '.join(each.wanted.name for each in looked) if file is None else printable(str(file))}: {told}")
+        say(f"{' x '.join(map(_shown, looked)) if file is None else printable(str(file))}: {told}")
 
 
 def _runs(files: Iterable[Path]) -> list[Path]:
@@ -67,4 +68,10 @@ def _player(looked: Looked, context: Context, *, begun: bool) -> Any:
                 raise
             note(str(error))
     told = "a local model, not built" if looked.local and looked.builds else "not checked"
-    return NotBuilt(looked.wanted.name, needs_images=looked.needs_images, told=told)
+    return NotBuilt(_shown(looked), needs_images=looked.needs_images, told=told)
+
+
+def _shown(looked: Looked) -> str:
+    """A player as it is typed, or its model where that is built in."""
+    name, model = looked.wanted.name, looked.wanted.options.get("model")
+    return model if model is not None and model == BUILT_IN.get(name) else name

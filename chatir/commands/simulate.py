@@ -217,10 +217,10 @@ def simulate(
         asking, answering = (each.one.plugin.build(each.wanted.options, context) for each in ready.looked[:2])
         if search is not None:  # what could end in an error later does so before anybody is asked
             search.check_corpus(list(read), str(read.path))
-        observer, stops = None, []
+        observer, stops = None, list[str | Side]()
         if search is not None and stop_on_hit is not None:
             observer = search.observer(stop_on_hit)
-            stops = [f"stop-on-hit={stop_on_hit}", str(Side.of(wanted[-1], search.identity))]
+            stops = [f"stop-on-hit={stop_on_hit}", Side.of(wanted[-1], search.identity)]
         named = run_files(out, players_of(asking, answering, observer), wanted[:2], seed, settings, stops)
         check_apart(named.values(), read.path)
         failed = 0

@@ -19,6 +19,7 @@ from chatir.files import file_sha256
 from chatir.run.file import RunFile
 from chatir.run.ranks import Ranking, RunRanks
 from chatir.run.rows import FailedDialog, Role, RoleTotals
+from chatir.scenes.names import shown_config
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Ranked(NamedTuple):
 class Record:
     """What a run file tells beside the dialogs.
 
-    - `config`: everything that fixes the result
+    - `config`: everything that fixes the result, with names as they are shown
     - `sittings`: when it was played, and on what; `totals`: what questions and answers took
     - `digests`: of all its targets, by id: what a target is, with what people said about it; `images`: theirs
     - `failed`: those whose dialogs failed
@@ -210,7 +211,7 @@ def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[
                 f"{path}: is older than its run, which has {len(lost):,} dialogs more; 'chatir simulate' writes it anew"
             )
         return Record(
-            config=config,
+            config=shown_config(config),
             sittings=tuple(Sitting(*row) for row in run.sittings()),
             totals={"question": run.totals("question"), "answer": run.totals("answer")},
             digests={id_: digest for id_, _, _, digest in targets},
@@ -218,7 +219,7 @@ def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[
             failed=tuple(run.failed(part)),
             lost=lost,
             rankings=tuple(
-                Ranked(ranking, ranks.ranks(ranking, dialogs), ranks.provenance(ranking))
+                Ranked(ranking.shown, ranks.ranks(ranking, dialogs), ranks.provenance(ranking))
                 for ranking in ranks.rankings()
             ),
         )

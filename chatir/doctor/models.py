@@ -23,10 +23,10 @@ from chatir.models.lavis.environment import lavis_python
 from chatir.models.lavis.model import LavisOptions
 from chatir.models.loading import model_in_folder
 from chatir.models.local import LocalOptions
-from chatir.models.model_name import BUILT_IN
 from chatir.models.placement import auto_precision, inner_precision
 from chatir.plugins import Context
 from chatir.retriever.options import ModelOptions
+from chatir.scenes.checkpoints import BUILT_IN
 
 ModelledOptions = LocalOptions | Blip2Options | ModelOptions
 MODELS: tuple[type[BaseModel], ...] = typing.get_args(ModelledOptions)

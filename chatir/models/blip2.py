@@ -25,6 +25,7 @@ from chatir.models.model_name import ModelName
 from chatir.models.model_size import Precision
 from chatir.models.placement import chosen_precision
 from chatir.plugins import Context
+from chatir.scenes.names import shown_model
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +115,7 @@ class Blip2Model(LookingModel):
     def _model(self) -> Any:
         from transformers import GenerationConfig
 
-        self._progress(f"loading {self._about['id']} ({self._precision})")
+        self._progress(f"loading {shown_model(self._about)} ({self._precision})")
         options = self._options
         loaded = load_model(*self._source, note=self._progress, reserved=self._reserved)
         self._placed = loaded.placed

@@ -22,6 +22,7 @@ from chatir.models.placement import chosen_precision
 from chatir.models.remembered import Remembered
 from chatir.plugins import Context
 from chatir.prompts import Message
+from chatir.scenes.names import shown_model
 
 Chat = Literal["auto", "on", "off"]
 _TODAY = "{%- macro strftime_now(form) -%}26 Jul 2024{%- endmacro -%}"
@@ -91,7 +92,7 @@ class LocalModel:
         self._alike: list[Sequence[Message]] = []
         self._placed: Mapping[str, Any] = {}
         at_once = max(1, batch_size // decoding.rows)
-        self._batches = Batches(at_once, identity["id"], context.progress)
+        self._batches = Batches(at_once, shown_model(identity), context.progress)
         self._remembered = Remembered(context)
         self.batch_size = AHEAD * at_once
 
@@ -143,19 +144,20 @@ class LocalModel:
 
     @cached_property
     def _generator(self) -> Generator:
-        self._progress(f"loading {self._about['id']} ({self._about['precision']})")
+        self._progress(f"loading {shown_model(self._about)} ({self._about['precision']})")
         loaded = self._load(self._reserved)
         self._placed = loaded.placed
         generator = Generator(loaded, self._decoding)
         if self._alike:
             texts = [self._text(messages, generator.tokenizer) for messages in self._alike]
             if (why := self._shared(generator, texts)) is not None:
-                self._progress(f"{self._about['id']}: reads each prompt in full, not its shared beginning once: {why}")
+                told = f"reads each prompt in full, not its shared beginning once: {why}"
+                self._progress(f"{shown_model(self._about)}: {told}")
         return generator
 
     def _shared(self, generator: Generator, texts: Sequence[str]) -> str | None:
         """Why a generator does not read the beginning of these texts once, None if it does or need not."""
-        with stopped_by_gpu_failure(self._about["id"]):
+        with stopped_by_gpu_failure(shown_model(self._about)):
             try:
                 return generator.share_head(texts, special=not self.chats)
             except (MemoryError, RuntimeError) as error:
@@ -234,7 +236,7 @@ class LocalModel:
                 return _templated(_without_system(messages), tokenizer)
         except TemplateError as error:
             told = f"its chat template refuses the prompt: {error}; use another prompt, or chat=off"
-            raise InputError(f"model {self._about['id']}: {told}") from None
+            raise InputError(f"model {shown_model(self._about)}: {told}") from None
 
 
 def _templated(messages: Sequence[Message], tokenizer: Any) -> str:

@@ -16,6 +16,7 @@ from chatir.models.images import ImageError, ImageFolder, decoded
 from chatir.models.kept import Kept
 from chatir.models.remembered import Remembered
 from chatir.plugins import Context
+from chatir.scenes.names import shown_model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,7 +60,7 @@ class LookingModel(ABC):
         self._remembered = Remembered(context)
         self._progress = context.progress
         self._placed: Mapping[str, Any] = {}
-        self._batches = Batches(batch_size, self.identity["model"]["id"], context.progress)
+        self._batches = Batches(batch_size, shown_model(self.identity["model"]), context.progress)
         self.batch_size = AHEAD * batch_size
         # A batch needs all of its images at once.
         self._seen: Kept[_Seen] = Kept(max(kept_images, batch_size), self._given_up)

@@ -7,10 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from chatir.plugins import did_you_mean
-from chatir.scenes.checkpoints import checkpoints
-
-BUILT_IN = "scenes:"
-"""What names of the built-in models begin with; no hub id holds a colon."""
+from chatir.scenes.checkpoints import BUILT_IN, checkpoints
 
 
 def built_in_names() -> list[str]:

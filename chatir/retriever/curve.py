@@ -28,7 +28,7 @@ def curve_text(scores: ScoredFile, ks: Sequence[int]) -> str:
 
     Where some dialogs have ended before, figures of the round itself stand as "-".
     """
-    columns, ranking = _columns(scores, ks), scores.ranking
+    columns, ranking = _columns(scores, ks), scores.ranking.shown
     rows = [["round", *columns]]
     rows += [[str(number), *figures] for number, figures in enumerate(zip(*columns.values(), strict=True))]
     dialogs = f"{scores.ranks.shape[1]:,} dialogs"
@@ -70,7 +70,7 @@ def _chance(scores: ScoredFile, k: int) -> Figures | None:
 
 def curve_json(scores: ScoredFile, ks: Sequence[int]) -> dict[str, Any]:
     """The measures of every round as plain data, with Hits and Recall at `ks`; null where a figure cannot be given."""
-    ranks, ranking = scores.ranks, scores.ranking
+    ranks, ranking = scores.ranks, scores.ranking.shown
     figures: dict[str, Figures | None] = {}
     for k in ks:
         figures |= {f"hits@{k}": hits_at_k(ranks, k), f"recall@{k}": recall_at_k(ranks, k)}

@@ -82,7 +82,7 @@ class Looker:
     def __init__(self, retriever: Retriever, root: Path) -> None:
         self._root = root
         self._folder = ImageFolder(root)
-        self._name = Identity.of(retriever).name
+        self._name = Identity.of(retriever).shown
         self._prepare: Callable[[Any], Any] | None = (
             getattr(retriever, "prepare", None) if prepares(retriever) else None
         )
@@ -134,7 +134,7 @@ class Encoder:
     """
 
     def __init__(self, retriever: Retriever) -> None:
-        self.name = Identity.of(retriever).name
+        self.name = Identity.of(retriever).shown
         self.batch_size = declared(retriever, "batch_size", 32)
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise InputError(

@@ -60,7 +60,7 @@ def _searched(
     Raises InputError for vectors that are none or of another dimension, and for a device that will not do, and
     StoppedRunError for a GPU that failed.
     """
-    name = Identity.of(retriever).name
+    name = Identity.of(retriever).shown
     vectors = given_vectors(name, retriever.encode_dialogs, dialogs, "dialogs")
     if vectors.shape[1] != corpus.dimension:
         raise InputError(
@@ -108,7 +108,7 @@ def _truncated_now(dialogs: Sequence[Dialog], retriever: Retriever) -> list[bool
     """Whether each text is longer than the retriever reads, None if it cannot tell. Raises InputError."""
     if (tell := declared(retriever, "truncated", None)) is None:
         return None
-    name = Identity.of(retriever).name
+    name = Identity.of(retriever).shown
     try:
         cut = [bool(one) for one in tell(dialogs)]
     except (MemoryError, ChatirError):

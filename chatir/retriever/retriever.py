@@ -11,6 +11,7 @@ from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.plain_data import plain_data
 from chatir.plugins import Context, build
+from chatir.scenes.names import shown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,6 +80,11 @@ class Identity:
     name: str
     config: dict[str, Any]
     image_config: dict[str, Any]
+
+    @property
+    def shown(self) -> str:
+        """The name as people read it."""
+        return shown_name(self.name, self.config)
 
     @classmethod
     def of(cls, retriever: Retriever) -> Identity:

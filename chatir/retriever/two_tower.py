@@ -22,6 +22,7 @@ from chatir.plugins import Context
 from chatir.retriever.dialog_text import Row, TextReader, dialog_text
 from chatir.retriever.options import BATCH_TOKENS, EncoderOptions
 from chatir.retriever.token_batches import BudgetedBatches
+from chatir.scenes.names import shown_model
 
 if TYPE_CHECKING:
     import torch
@@ -56,9 +57,9 @@ class TwoTower(ABC):
         self._device = options.device
         images = {"model": model, "precision": options.precision, "preprocessing": preprocessing}
         texts = {"separator": options.separator, "max_tokens": reader.limit}
-        self.image_config = plain_data(images, f"{model['id']}: config")
+        self.image_config = plain_data(images, f"{shown_model(model)}: config")
         self.config = self.image_config | texts | ({"tokenizer": tokenizer} if tokenizer else {})
-        self._id = model["id"]
+        self._id = shown_model(model)
         self._precision = options.precision
         self._separator = options.separator
         self._reader = reader

@@ -14,6 +14,7 @@ from chatir.dialog_ranks import DialogRanks, Top
 from chatir.errors import InputError
 from chatir.image_names import image_key, image_problem
 from chatir.run.file import RunFile
+from chatir.scenes.names import shown_config, shown_name
 
 # Not part of a new run file: a run may be scored long after it was made, or never.
 TABLES = (
@@ -56,6 +57,12 @@ class Ranking:
     def key(self) -> tuple[str, str, str]:
         """What makes two rankings the same: retriever, its configuration, corpus."""
         return self.name, json.dumps(self.retriever, sort_keys=True), self.corpus
+
+    @property
+    def shown(self) -> Ranking:
+        """The same, with names as people read them."""
+        name = shown_name(self.name, self.retriever)
+        return replace(self, name=name, retriever=shown_config(self.retriever))
 
 
 def dialog_digest(dialog: Dialog) -> str:

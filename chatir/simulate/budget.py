@@ -23,7 +23,7 @@ def bound_of(player: Player, *arguments: Any) -> float | None:
         return None
     bound = player.max_cost(*arguments)
     if bound is None or not 0 <= bound < math.inf:
-        raise InputError(unpriced(player.name))
+        raise InputError(unpriced(player.shown))
     return float(bound)
 
 

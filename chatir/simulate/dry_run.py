@@ -124,7 +124,7 @@ def dry_run(
             (checked,) = checked_targets([target], rounds, [])
             asked, answered = _rounds_of(players["question"], players["answer"], checked, rounds, run, position)
             asking, answering = asking + asked, answering + answered
-    asks, answers = f"{players['question'].name} asks", f"{players['answer'].name} answers"
+    asks, answers = f"{players['question'].shown} asks", f"{players['answer'].shown} answers"
     estimates = {asks: _times(asking, to_play, size), answers: _times(answering, to_play, size)}
     sides = zip(estimates, (players["question"], players["answer"]), strict=True)
     not_built = {name: player.played.told for name, player in sides if isinstance(player.played, NotBuilt)}

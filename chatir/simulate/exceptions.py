@@ -66,7 +66,7 @@ class PlayerExceptions:
     def _error(self, role: Role, number: int) -> InputError:
         error, dialogs = self._last[role], self._dialogs[role, number]
         told = InputError(
-            f"{self._players[role].name} raised an exception for each of {dialogs} dialogs in round {number} and gave "
+            f"{self._players[role].shown} raised an exception for each of {dialogs} dialogs in round {number} and gave "
             f"no reply, the last one {exception_line(error)}; the tracebacks are kept in {self._run_file}; correct "
             "the player, and the same command goes on, without --fresh"
         )
@@ -74,7 +74,7 @@ class PlayerExceptions:
         return told
 
     def _show(self, role: Role, error: BaseException, about: str) -> None:
-        name = self._players[role].name
+        name = self._players[role].shown
         self._raised[role] += 1
         if self._raised[role] == 1:
             self._note(f"{name} raised an exception{about}:")

@@ -288,7 +288,7 @@ class Loop:
             return await player.call(*arguments(plays))
 
         return Work(
-            name=player.name,
+            name=player.shown,
             call=call_async if player.is_async else call,
             batch_size=player.batch_size,
             concurrency=player.concurrency,
@@ -323,7 +323,7 @@ class Loop:
             step.stop(InputError(f"{call.lane.work.name}: its workers have ended ({call.error}); it cancels itself?"))
             return
         stage = call.items[0].stage
-        name = self._players[stage].name
+        name = self._players[stage].shown
         results = call.result
         if call.error is not None:
             alone = len(call.items) > 1 and self._fixed is None
@@ -353,7 +353,7 @@ class Loop:
     def _replied(self, play: Play, reply: Reply, seconds: float, step: _Step) -> None:
         progress = self._progress
         if play.stage == "answer":
-            reply = self._soft_refusals.settled(reply, play.target.id, self._players["answer"].name)
+            reply = self._soft_refusals.settled(reply, play.target.id, self._players["answer"].shown)
         step.replies.append(ReplyRow(play.position, play.number, play.stage, reply, seconds))
         progress.spend(reply.tokens_in, reply.tokens_out, cost=reply.cost)
         self._budget.note(play, reply)

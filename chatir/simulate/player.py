@@ -12,6 +12,7 @@ from chatir.dialog import Dialog
 from chatir.errors import ChatirError, InputError, PlayerError
 from chatir.models.estimates import Estimate
 from chatir.plain_data import plain_data
+from chatir.scenes.names import shown_name
 from chatir.simulate.tracebacks import exception_line
 
 
@@ -77,6 +78,11 @@ class Player:
         return declared
 
     @property
+    def shown(self) -> str:
+        """Its name as people read it."""
+        return shown_name(self.name, self.config)
+
+    @property
     def is_async(self) -> bool:
         """Whether the player's method is a coroutine function."""
         return inspect.iscoroutinefunction(self.call)
@@ -111,7 +117,7 @@ class Player:
 
     def now(self) -> Player:
         """What it declares by now."""
-        return replace(self, config=plain_data(getattr(self.played, "config", {}), f"{self.name}: config"))
+        return replace(self, config=plain_data(getattr(self.played, "config", {}), f"{self.shown}: config"))
 
 
 def _told(player: object, name: str, attribute: str) -> Callable[..., Any] | None:

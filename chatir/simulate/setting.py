@@ -47,7 +47,7 @@ def check_pair(players: dict[Role, Player]) -> None:
     """Raise InputError for an answerer that only replays, with a questioner that cannot know what people were asked."""
     asking, answering = players["question"], players["answer"]
     if only_replays(asking, answering):
-        raise InputError(cannot_replay(asking.name, answering.name, type(answering.played)))
+        raise InputError(cannot_replay(asking.shown, answering.shown, type(answering.played)))
 
 
 def only_replays(asking: object, answering: object) -> bool:
@@ -105,15 +105,15 @@ def image_root(players: Iterable[Player], images: Path | str | None) -> Path | N
         root = root or player.image_folder
     for player in looking:
         if root is None:
-            raise InputError(no_images(player.name))
+            raise InputError(no_images(player.shown))
         if player.lacks_images:
             raise InputError(
-                f"{player.name} looks at the images, but was built without their folder; "
+                f"{player.shown} looks at the images, but was built without their folder; "
                 f"build it with Context(images=Path({str(root)!r}))"
             )
         if player.image_folder is not None and player.image_folder.resolve() != root.resolve():
             raise InputError(
-                f"{player.name} looks for the images in {player.image_folder}, and the run in {root}; "
+                f"{player.shown} looks for the images in {player.image_folder}, and the run in {root}; "
                 f"build it with Context(images=Path({str(root)!r})), or leave out images="
             )
     return root if looking else None

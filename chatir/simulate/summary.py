@@ -18,7 +18,7 @@ class RunSummary:
     """What a run holds about the given targets, all its sessions together.
 
     - `name`: the stem of `out`, the dialogue file; `run_file`: the run file beside it
-    - `questioner`, `answerer`: the players' names
+    - `questioner`, `answerer`: the players' names, as they are shown
     - `dialogs`: how many ended well; `stopped`: how many of them the observer stopped
     - `rounds`: those of the dialogs that ended well, all together
     - `repeats_per_dialog`: a mean over the dialogs that ended well, None without one; `repeating_dialogs`: how many of
@@ -64,8 +64,8 @@ def summary_of(run: RunFile, out: Path, questioner: Player, answerer: Player, gi
         name=out.stem,
         out=out,
         run_file=run.path,
-        questioner=questioner.name,
-        answerer=answerer.name,
+        questioner=questioner.shown,
+        answerer=answerer.shown,
         dialogs=dialogs,
         stopped=run.states(given).get("stopped", 0),
         rounds=run.rounds_of_ended(given),

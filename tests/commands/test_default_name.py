@@ -170,12 +170,12 @@ def test_models_that_name_their_player_are_not_named_twice() -> None:
     def side(kind: str, name: str, **options: str) -> str:
         return str(Side.of(Wanted(kind, name, options), build(kind, name, options, Context(Path()))))
 
-    assert side("questioners", "hf", model="scenes:t5", prompt="scenes", chat="off") == "t5-chat=off-prompt=scenes"
+    assert side("questioners", "hf", model="scenes:t5", prompt="scenes") == "scenes-t5-prompt=scenes"
     unanswered = {"backend": "hf", "model": "scenes:t5", "questions": "1", "decode": "greedy", "precision": "auto"}
-    assert side("questioners", "unanswered", **unanswered) == "Unanswered_t5-questions=1"
+    assert side("questioners", "unanswered", **unanswered) == "Unanswered_scenes-t5-questions=1"
     assert side("answerers", "openai-vision", model="org/seer:7b", max_side="64") == "seer_7b-max_side=64"
-    # Its name is BLIP2 whatever the model, and the released name is that of the largest.
-    assert side("answerers", "blip2", model="scenes:blip2", batch_size="2") == "BLIP2-model=scenes_blip2"
+    # It declares BLIP2 whatever the model, and the released name is that of the largest.
+    assert side("answerers", "blip2", model="scenes:blip2", batch_size="2") == "scenes-blip2"
 
 
 def test_a_name_is_bounded_and_still_another_for_other_options() -> None:

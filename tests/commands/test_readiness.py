@@ -303,7 +303,7 @@ def test_a_dry_run_builds_no_local_model_unless_there_is_a_run_to_compare(bare: 
     assert code == 0
     assert len(lines) == 1, "of the images that are missing"
     assert out.splitlines() == [
-        "hf x blip2: 4 dialogs",
-        "  hf asks        4 calls, a local model, not built",
-        "  blip2 answers  4 calls, a local model, not built",
+        "scenes:t5 x scenes:blip2: 4 dialogs",
+        "  scenes:t5 asks        4 calls, a local model, not built",
+        "  scenes:blip2 answers  4 calls, a local model, not built",
     ]

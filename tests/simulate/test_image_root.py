@@ -54,7 +54,7 @@ def test_a_player_built_without_images_is_refused_before_anybody_is_asked(
 
 
 def test_a_player_that_looks_into_another_folder_is_refused(scenes: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"BLIP2 looks for the images in {tmp_path}, and the run in {scenes}"):
+    with pytest.raises(InputError, match=f"scenes:blip2 looks for the images in {tmp_path}, and the run in {scenes}"):
         played(scenes, blip2(tmp_path), tmp_path, images=scenes)
 
 
@@ -71,7 +71,7 @@ def test_the_players_folder_is_enough(scenes: Path, tmp_path: Path) -> None:
 
 
 def test_without_any_folder_one_line_tells_how_to_get_images(scenes: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="BLIP2 looks at the images: 'chatir fetch images' brings them"):
+    with pytest.raises(InputError, match="scenes:blip2 looks at the images: 'chatir fetch images' brings them"):
         played(scenes, blip2(None), tmp_path)
 
 
