@@ -31,6 +31,8 @@ from chatir.retriever.image_vectors import (
 from chatir.retriever.index_folder import IndexFolder, Note, same_dimension
 from chatir.retriever.retriever import Identity, Retriever
 from chatir.retriever.shards import ImageRecord, Shard, ShardFile
+from chatir.scenes.foreign import foreign_image, foreign_line
+from chatir.scenes.names import built_in_models
 
 Report = Callable[[object], None]
 
@@ -94,7 +96,8 @@ def index_images(
     - `on_broken`: `fail` raises for images that are missing or broken, once all others are indexed; `skip` leaves them
       out of the corpus, with a note
     - `report`: gets an `IndexProgress`, often
-    - `note`: called with a line that the user should see
+    - `note`: called with a line that the user should see, as where the small built-in model searches in other images
+      than scenes
     - `threads`: those that read and decode, one for each core unless given
 
     Raises InputError for a list that no corpus can have, a folder that holds none of the images, vectors that are none,
@@ -108,10 +111,18 @@ def index_images(
     with thread_pool(threads or cores()) as pool:
         indexing = _Indexing(retriever, IndexFolder.of(Identity.of(retriever), names, root), root, pool, report)
         indexing.look_for_images(note)
+        tell_of_foreign_images(Identity.of(retriever), names, root, note)
         shards = indexing.completed(on_broken)
     corpus = indexing.index.corpus(shards, on_broken, note)
     progress = indexing.progress
     return Indexed(corpus, indexing.index.folder, progress.encoded, progress.seconds)
+
+
+def tell_of_foreign_images(retriever: Identity, images: Sequence[str], root: Path, note: Note) -> None:
+    """Note that a retriever with a built-in model knows nothing of the images of a folder, if that is so."""
+    models = list(built_in_models(retriever.config))
+    if models and (image := foreign_image(images, root)) is not None:
+        note(foreign_line(models, image))
 
 
 class _Indexing:

@@ -10,7 +10,7 @@ from chatir.errors import InputError
 from chatir.retriever.corpus import Corpus, checked_images
 from chatir.retriever.image_vectors import MISSING, stamp
 from chatir.retriever.index_folder import IndexFolder, Note, found_index_folders
-from chatir.retriever.indexing import Report, index_images, silent
+from chatir.retriever.indexing import Report, index_images, silent, tell_of_foreign_images
 from chatir.retriever.retriever import Identity, Retriever
 
 
@@ -42,11 +42,12 @@ def open_corpus(
         others = [] if all_there else [index for index in found if not index.imported]
         if corpus := _at_hand(others, on_broken, note):
             note("the vectors of the images are those of an earlier index; whether the images changed is not looked at")
+            tell_of_foreign_images(Identity.of(retriever), names, Path(others[0].root), note)
             return corpus
     if root is None:
         raise InputError(
             f"there are no vectors of the corpus ({len(names):,} images, {names[0]} first) for "
-            f"{Identity.of(retriever).name}: name the folder of the images with --images, bring them with "
+            f"{Identity.of(retriever).shown}: name the folder of the images with --images, bring them with "
             "'chatir fetch images --whole-corpus', or take vectors from elsewhere with 'chatir index --vectors FILE'"
         )
     return index_images(retriever, names, root, on_broken=on_broken, report=report, note=note).corpus

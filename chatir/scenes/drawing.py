@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -36,6 +37,15 @@ RGB_OF_BACKGROUND = {
     "navy": (15, 20, 90),
 }
 
+OUTLINES = (40, 40, 40), (245, 245, 245)
+"""On a light background, and on a dark one."""
+PALETTE = (*RGB_OF_COLOR.values(), *RGB_OF_BACKGROUND.values(), *OUTLINES)
+
+NEAR = 16
+"""How far from a color, in each channel, a pixel still counts as of it."""
+MOST_OF_A_SCENE = 0.88
+"""The least share of a scene's pixels that are of its colors; the others are smooth edges, and what JPEG made."""
+
 Point = tuple[float, float]
 
 
@@ -43,10 +53,32 @@ def draw(scene: Scene) -> Image.Image:
     """The scene as an RGB picture of `SIZE` x `SIZE` pixels; the same pixels for the same scene."""
     picture = Image.new("RGB", (SIZE * FINE, SIZE * FINE), RGB_OF_BACKGROUND[scene.background])
     pen = ImageDraw.Draw(picture)
-    outline = (40, 40, 40) if scene.background in LIGHT_BACKGROUNDS else (245, 245, 245)
+    outline = OUTLINES[scene.background not in LIGHT_BACKGROUNDS]
     for thing in scene.things:
         _draw_thing(pen, thing, outline)
     return picture.reduce(FINE)
+
+
+def is_scene(picture: Image.Image) -> bool:
+    """Whether an RGB picture can be one that `draw` gave, or a copy in another format: by its size and colors.
+
+    Nothing reaches its edge, which shows the background, and almost all in it has one of the colors that scenes have.
+    """
+    if picture.size != (SIZE, SIZE):
+        return False
+    import numpy as np
+
+    pixels = np.asarray(picture, dtype=int)[:: SIZE // 48, :: SIZE // 48]
+    edge = np.concatenate([pixels[0], pixels[:, 0]])
+    return min(_share_of(edge, RGB_OF_BACKGROUND.values()), _share_of(pixels, PALETTE)) > MOST_OF_A_SCENE
+
+
+def _share_of(pixels: Any, colors: Iterable[tuple[int, int, int]]) -> float:
+    """How many pixels [..., 3] are of one of the colors, give or take what JPEG does to them."""
+    import numpy as np
+
+    distance = np.abs(pixels[..., None, :] - np.array(list(colors))).max(axis=-1)
+    return float((distance.min(axis=-1) <= NEAR).mean())
 
 
 def _draw_thing(pen: ImageDraw.ImageDraw, thing: Thing, outline: tuple[int, int, int]) -> None:

@@ -15,6 +15,7 @@ from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunEr
 from chatir.files import atomic_writer, file_sha256
 from chatir.run.file import EVERY, RunFile
 from chatir.run.provenance import provenance
+from chatir.scenes.foreign import ForeignTargets
 from chatir.signals import stopping_signals
 from chatir.simulate.budget import check_prices
 from chatir.simulate.loop import Loop
@@ -76,8 +77,8 @@ def simulate(
       view images"), so that its dialog fails; "keep" keeps it as an answer
     - `fresh`: keep an existing run aside and start anew
     - `report`: called with the run's `Progress` as it goes on
-    - `note`: called with a line that the user should see; the first exception of a player comes as a line for each of
-      its traceback
+    - `note`: called with a line that the user should see, as where a small built-in model plays about other images than
+      scenes; the first exception of a player comes as a line for each of its traceback
 
     Raises InputError for bad input, another configuration or a run file in use, and, before anybody is asked, for what
     the players lack: a key, each other (`replays`), a price under a cost limit. Nothing is written then. While the
@@ -105,10 +106,14 @@ def simulate(
     config = run_config(players, **settings)
     checks = [player.check for player in players.values() if player.check]
 
+    foreign = ForeignTargets([players["question"].config, players["answer"].config], root, note)
     total = None
-    if iter(targets) is not targets:
+    if iter(targets) is targets:
+        checks.append(foreign.check)
+    else:
         there = None if root is None else ImagesThere(root)
-        total = check_all_targets(targets, rounds, checks if there is None else [*checks, there.check])
+        looks = [foreign.check] if there is None else [there.check, foreign.check]
+        total = check_all_targets(targets, rounds, [*checks, *looks])
         if there is not None and there.any_missing:
             _tell_of_images(there, None if fresh else existing_run(out, config, targets), note)
     run = open_run(out, config, None if total is None else targets, fresh=fresh, note=note)
