@@ -27,8 +27,8 @@ def scenes(context: click.Context, folder: Path | None, count: int, seed: int, c
     DIR gets images/, corpus.json (their list, to search in) and targets.json (a vague caption of each and ten
     rounds in which simulated people talk about it). The same count and seed give the same bytes.
 
-    Three small models that were trained on such scenes come with chatir: an answerer (blip2), a retriever (clip)
-    and a questioner (t5). None of the scenes drawn here was shown to them in training.
+    Three small models that were trained on such scenes come with chatir: an answerer (scenes:blip2), a retriever
+    (scenes:clip) and a questioner (scenes:t5). None of the scenes drawn here was shown to them in training.
     """
     if (folder is not None) == checkpoints:
         raise click.UsageError("give a folder to write to, or --checkpoints")

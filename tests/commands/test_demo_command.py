@@ -51,7 +51,7 @@ def test_it_shows_each_command_then_tables_verdicts_and_the_path_of_the_report(p
     assert len(verdicts) == len(RUNS) - 1
     assert verdicts[0].startswith("=> greedy: finds fewer targets than first-unasked")
     assert verdicts[0].endswith("this is about the questioners.")
-    assert "This is about the runs, not about their questioners: BLIP2 answers in first-unasked" in verdicts[-1]
+    assert "This is about the runs, not about their questioners: scenes:blip2 answers in first-unasked" in verdicts[-1]
     for name in RUNS:
         assert len(read_dialogs(folder / "demo" / "outputs" / f"{name}.json")) == 100
 
@@ -171,7 +171,7 @@ def test_a_real_language_model_asks_too(
     for step in list(demo.steps())[-3:]:
         assert run(step.words) == 0
     told = capsys.readouterr().out
-    assert "SmolLM2 asks, BLIP2 answers" in told
+    assert "SmolLM2 asks, scenes:blip2 answers" in told
     assert re.search(r"^2 runs: 1 images?\b", told, re.MULTILINE)
     assert demo.reports == [Path("demo/report.html"), Path("demo/smollm2.html")]
     assert all(report.is_file() for report in demo.reports)
