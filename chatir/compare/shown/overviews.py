@@ -20,6 +20,7 @@ from chatir.files import file_sha256, os_error
 from chatir.questions import repeats
 from chatir.run.file import RunFile
 from chatir.run.schema import RunInUseError
+from chatir.scenes.names import shown_config
 from chatir.sqlite_files import log_of
 
 RunState = Literal["done", "unfinished", "being written", "failed dialogs", "imported", "damaged"]
@@ -182,7 +183,7 @@ def _repeats(dialogs: Sequence[Dialog]) -> float | None:
 
 def of_run(run: RunFile, file: Path | None) -> dict[str, Any]:
     """The fields that a run file fills. file: the dialogue file beside it, if there is one. Raises InputError."""
-    config = run.config
+    config = shown_config(run.config)
     sha256 = None if file is None else file_sha256(file)
     if "imported" in config:
         return _of_imported(run, file, sha256)

@@ -30,6 +30,7 @@ from chatir.questions import repeated
 from chatir.run.file import RunFile
 from chatir.run.ranks import RunRanks
 from chatir.run.rows import FailedDialog, Role, RoleTotals, State
+from chatir.scenes.names import shown_config
 
 FOLDER = Path("outputs")
 """Where a run is looked for by its name."""
@@ -198,7 +199,7 @@ def _shown(known: RunOverview, listed: Sequence[_Listed], run: RunFile | None, t
     plays = run is not None and "imported" not in run.config
     return ShownRun(
         overview=known,
-        config=None if run is None else run.config,
+        config=None if run is None else shown_config(run.config),
         sessions=() if run is None else tuple(Sitting(*row) for row in run.sittings()),
         totals={role: run.totals(role) for role in _ROLES} if run is not None and plays else {},
         rankings=tuple(ranking for ranking, _ in ranks.values()),
@@ -227,10 +228,10 @@ def _ranks(run: RunFile, dialogs: Sequence[Dialog]) -> _Ranks:
     """By label, each ranking of a run, with the ranks by dialog id."""
     kept = RunRanks(run)
     rankings = kept.rankings()
-    labels = ranking_labels(rankings)
+    labels = ranking_labels([ranking.shown for ranking in rankings])
     told: _Ranks = {}
     for ranking in rankings:
-        label, found = labels[ranking.key], kept.ranks(ranking, dialogs)
+        label, found = labels[ranking.shown.key], kept.ranks(ranking, dialogs)
         told[label] = ShownRanking(label, ranking.images, ranking.corpus, len(found)), found
     return told
 
