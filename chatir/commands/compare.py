@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chatir.commands.arguments import FILE, check_folder, cutoff_option, format_option
+from chatir.commands.completing import measures
 from chatir.console import note, say, shown_progress
 from chatir.errors import InputError
 
@@ -43,6 +44,20 @@ if TYPE_CHECKING:
     metavar="N",
     help="Show the N dialogs of each run that repeat most.",
 )
+@click.option(
+    "--measures",
+    "names",
+    metavar="NAME[,NAME...]",
+    shell_complete=measures,
+    help="Measures to print, by their names in JSON, such as hits@10,bri. Figures and report hold all. [default: all]",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Print every table and note; the formats json, csv and markdown always hold them.",
+)
+@click.option("--method", is_flag=True, help="Print how it was tested; json and markdown always hold it.")
 @format_option("COMPARE", "table", "json", "csv", "markdown", "latex")
 @click.option("--figures", type=FILE, metavar="DIR", help="Folder to draw figures into, each as PDF, SVG and PNG.")
 @click.option(
@@ -72,6 +87,9 @@ def compare(
     ks: list[int],
     near_duplicates: float | None,
     worst: int,
+    names: str | None,
+    everything: bool,
+    method: bool,
     form: str,
     figures: Path | None,
     report: Path | None,
@@ -85,15 +103,20 @@ def compare(
     what is wrong with their texts, how their targets were ranked (by 'chatir score', from the run file beside each),
     and how their answers agree. Runs that differ in their seed only are taken together. A verdict is about the
     questioners only where targets, answerer and settings are the same, as the run files tell; else it names what
-    differs. The method is told beneath the tables.
+    differs. A table prints the primary figures and the verdicts; --all and --method print the rest.
 
     A folder stands for the dialogue files in it. Of several files, as outputs/* names them, those that are no dialogue
     files are skipped, and a note says so; a damaged dialogue file is an error.
     """
     from chatir.compare import compare as compare_files
+    from chatir.compare.chosen_measures import check_measures, only_measures
+    from chatir.compare.statistics.sides import PRIMARY_K
+    from chatir.compare.tables.summary_table import PRIMARY
 
     check_folder(images)
     _check_outputs(files, figures, report)
+    chosen = [name.strip() for name in names.split(",")] if names is not None else []
+    check_measures(chosen, [*ks, PRIMARY_K])
     with shown_progress(sys.stderr) as progress:
         comparison = compare_files(
             files,
@@ -112,7 +135,10 @@ def compare(
         note(f"{len(paths)} files of figures in {figures}")
     if report is not None:
         _write_report(comparison, report, images, thumbnails)
-    say(_printed(comparison, form))
+    if names is not None:
+        comparison = only_measures(comparison, chosen)
+    each_run = not set(chosen) <= set(PRIMARY)
+    say(_printed(comparison, form, everything=everything, each_run=each_run, method=method))
 
 
 def _check_outputs(files: tuple[Path, ...], figures: Path | None, report: Path | None) -> None:
@@ -141,8 +167,8 @@ def _write_report(comparison: Comparison, path: Path, images: Path | None, thumb
     note(f"the report is in {path}")
 
 
-def _printed(comparison: Comparison, form: str) -> str:
-    """The comparison as it is asked for."""
+def _printed(comparison: Comparison, form: str, **parts: bool) -> str:
+    """The comparison as it is asked for; parts: of `as_text` and `as_latex`."""
     import json
 
     if form == "json":
@@ -159,7 +185,7 @@ def _printed(comparison: Comparison, form: str) -> str:
     if form == "latex":
         from chatir.compare.tables.latex import as_latex
 
-        return as_latex(comparison).removesuffix("\n")
+        return as_latex(comparison, **parts).removesuffix("\n")
     if form == "csv":
         from chatir.compare.tables.frames import as_csv
 
@@ -167,5 +193,6 @@ def _printed(comparison: Comparison, form: str) -> str:
     from chatir.compare.tables.terminal import as_text
 
     if sys.stdout is None or not sys.stdout.isatty():
-        return as_text(comparison, width=None, color=False)
-    return as_text(comparison, width=shutil.get_terminal_size().columns, color="NO_COLOR" not in os.environ)
+        return as_text(comparison, width=None, color=False, **parts)
+    width, color = shutil.get_terminal_size().columns, "NO_COLOR" not in os.environ
+    return as_text(comparison, width=width, color=color, **parts)

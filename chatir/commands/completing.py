@@ -38,6 +38,15 @@ def run_names(context: click.Context, parameter: click.Parameter, typed: str) ->
     return found or [CompletionItem(typed, type="file")]
 
 
+def measures(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
+    """The measures of a comparison that are not named yet, after the commas that are typed."""
+    from chatir.compare.measures import known_measures
+
+    before, comma, last = typed.rpartition(",")
+    known = [name for name in known_measures(context.params.get("ks") or ()) if name not in before.split(",")]
+    return _beginning_with(last, known, before + comma)
+
+
 def options_of(kind: Kind, chosen: str) -> Offer:
     """`KEY=VALUE` for the options of what was chosen, each offered once; chosen: the parameter that names it.
 

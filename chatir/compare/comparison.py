@@ -271,6 +271,7 @@ class Comparison:
     def frames(self) -> dict[str, pd.DataFrame]:
         """The same as pandas frames, with the names and units of `compare --format json`. A row stands for
 
+        - `summary`: a run or group of seeds, a retriever and a primary figure
         - `runs`: a run
         - `curves`: a run, retriever, measure and round
         - `differences`: a pair and a measure
@@ -281,6 +282,7 @@ class Comparison:
         from chatir.compare.tables import frames
 
         return {
+            "summary": frames.summary_frame(self),
             "runs": frames.runs_frame(self),
             "curves": frames.curves_frame(self),
             "differences": frames.differences_frame(self),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -63,6 +64,12 @@ MEASURES = (
     Measure("truncated", "truncated", "%", 1),
 )
 _KNOWN = {known.key: known for known in MEASURES}
+
+
+def known_measures(ks: Iterable[int]) -> list[str]:
+    """The names in JSON of all measures. ks: ranks that count as a hit."""
+    cutoffs = dict.fromkeys(ks)
+    return [*_KNOWN, *(f"{kind}@{k}" for kind in ("hits", "recall") for k in cutoffs)]
 
 
 def measure(key: str, images: int) -> Measure:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,11 +45,11 @@ def files(tmp_path: Path) -> list[str]:
 
 
 def test_the_table_says_who_repeats_questions_and_who_finds_the_images(typed: Typed, files: list[str]) -> None:
-    code, out, _ = typed("compare", *files)
-    assert code == 0
-    words = " ".join(out.split())
-    assert "B: finds fewer targets than A (-100 points, 95% CI -100 to -100, p (Holm) = 0.0018)" in words
-    assert "finds targets later and repeats itself more; about the questioners" in words
+    code, out, err = typed("compare", *files)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "2 runs: 12 images, 3 rounds a dialog; ranked by CLIP in 1,000 images"
+    assert re.search(r"^B +2\.00 .* 0\.0 \[0, 24\] .* worse: Hits@10, BRI, repeats$", out, flags=re.MULTILINE)
+    assert "\nB: finds fewer targets than A (-100 points" in out
     assert "\x1b" not in out
 
 
@@ -72,6 +73,34 @@ def test_every_format_names_both_runs_and_the_primary_figures(typed: Typed, file
     else:
         assert {"markdown": "| ", "latex": r"\toprule"}[form] in out
         assert "repeats" in out
+
+
+def test_all_and_the_method_are_printed_on_request(typed: Typed, files: list[str]) -> None:
+    short, every, method = (typed("compare", *files, *more)[1] for more in ((), ("--all",), ("--method",)))
+    tested = "Holm over 3 tests"
+    assert ["Descriptive differences" in out for out in (short, every, method)] == [False, True, False]
+    assert [tested in out for out in (short, every, method)] == [False, False, True]
+    latex, more = (typed("compare", *files, "--format", "latex", *all_)[1] for all_ in ((), ("--all",)))
+    assert (latex.count(r"\begin{table*}"), latex.count(r"\paragraph{Verdicts.}")) == (1, 0)
+    assert more.count(r"\begin{table*}") > 5
+    assert r"\paragraph{Verdicts.}" in more
+
+
+def test_only_the_measures_that_are_named_are_printed(typed: Typed, files: list[str]) -> None:
+    code, out, err = typed("compare", *files, "--measures", "hits@10, bri", "--format", "csv")
+    assert (code, err) == (0, "")
+    assert {row["metric"] for row in csv.DictReader(io.StringIO(out))} == {"hits@10", "bri"}
+    out = typed("compare", *files, "--measures", "hits@10")[1]
+    assert "worse: Hits@10\n" in out
+    assert "Retrieval by" not in out
+    assert "MRR" in typed("compare", *files, "--measures", "hits@10,mrr")[1]
+
+
+def test_a_measure_that_is_unknown_is_told_before_anything_is_read(typed: Typed) -> None:
+    code, out, err = typed("compare", "none.json", "--measures", "hits@7")
+    assert (code, out) == (2, "")
+    assert err.startswith("chatir: measure 'hits@7' is unknown; the measures are repeats_per_dialog")
+    assert "hits@7" in typed("compare", "none.json", "--k", "7", "--measures", "hits@7,hits@9")[2]
 
 
 def test_figures_and_report_are_written(typed: Typed, files: list[str], tmp_path: Path) -> None:

@@ -93,10 +93,10 @@ def test_no_figure_and_no_dialog_of_the_report_shows_its_repeats(files: list[Pat
                 assert "dialogs" in texts, drawn.name
 
 
-def test_alone_it_has_tables_of_dashes_and_no_figures_of_texts(files: list[Path], tmp_path: Path) -> None:
+def test_alone_it_has_neither_tables_nor_figures_of_texts(files: list[Path], tmp_path: Path) -> None:
     found = compare(files[0])
     assert not {"repeats", "onset", "unique_tokens"} & {path.stem for path in save_figures(found, tmp_path, ["svg"])}
-    assert [len(table.columns) for table in tables(found) if table.key in ("repetition", "language")] == [6, 5]
+    assert not {"repetition", "language"} & {table.key for table in tables(found)}
 
 
 def test_seeds_of_queries_have_no_spread_of_repeats(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ Columns, metrics and units are those of `compare --format json`: shares are 0 to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Difference
+from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Difference, Estimate
 from chatir.compare.dialog_counts import LANGUAGE, REPETITION
 from chatir.compare.rank_measures import last_ranks
 from chatir.compare.retrieval import LEVEL, Retrieval
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("run", "versus", "retriever", "corpus", "metric", "round", "value", "low", "high", "level", "n", "effect"),
-    *("test", "p", "p_holm", "decided"),
+    *("test", "p", "gate_p", "p_holm", "adjusted_low", "adjusted_high", "adjusted_level", "decided", "withheld"),
+    *("chance", "plain_low", "plain_high", "between_seeds"),
 )
 """The columns of `tidy`."""
 _WHOLE = ("round", "n")
@@ -56,14 +58,29 @@ def _texts(run: ComparedRun) -> dict[str, float | None]:
     return {**dict.fromkeys((*REPETITION, *LANGUAGE)), **(run.repetition or {}), **(run.language or {})}
 
 
+def summary_frame(comparison: Comparison) -> DataFrame:
+    """A row for each run or group of seeds, retriever and primary figure, with the names of `Estimate`."""
+    import pandas as pd
+
+    names = [field.name for field in fields(Estimate)]
+    rows = [
+        [summary.name, *(getattr(one, name) for name in names)]
+        for summary in comparison.summaries
+        for one in summary.estimates
+    ]
+    frame = pd.DataFrame(rows, columns=["run", *names])
+    return frame.astype({"round": "Int64", **dict.fromkeys(("value", "low", "high", "chance", "between_seeds"), float)})
+
+
 def curves_frame(comparison: Comparison) -> DataFrame:
     """A row for each run, retriever, metric and round, with a 95% band of all rounds of a curve together.
 
-    Also `bri`, which has no round, and `truncated`, the percentage of texts that the retriever cut; both have no band.
+    chance: what targets drawn at random from the corpus would give, of hits and recall. Also `bri`, which has no round,
+    and `truncated`, the percentage of texts that the retriever cut; both have no band.
     """
     import pandas as pd
 
-    columns = ["run", "retriever", "corpus", "metric", "round", "value", "low", "high"]
+    columns = ["run", "retriever", "corpus", "metric", "round", "value", "low", "high", "chance"]
     rows = [row for run in comparison.runs for row in _curves(run)]
     return pd.DataFrame(rows, columns=columns).astype({"round": "Int64"})
 
@@ -74,8 +91,10 @@ def _curves(run: ComparedRun) -> Iterator[dict[str, Any]]:
         for metric, curve in found.curves.items():
             for number, value in enumerate(curve.values):
                 band = {"low": curve.low[number], "high": curve.high[number]}
-                yield {**told, "metric": metric, "round": number, "value": value, **band}
-        yield {**told, "metric": "bri", "value": found.bri}
+                chance = found.chance[metric][number] if metric in found.chance else None
+                yield {**told, "metric": metric, "round": number, "value": value, **band, "chance": chance}
+        if not math.isnan(found.bri):
+            yield {**told, "metric": "bri", "value": found.bri}
         if found.truncated is not None:
             for number, value in enumerate(found.truncated):
                 yield {**told, "metric": "truncated", "round": number, "value": value}
@@ -88,7 +107,8 @@ def differences_frame(comparison: Comparison) -> DataFrame:
     names = [field.name for field in fields(Difference)]
     rows = [[getattr(one, name) for name in names] for one in comparison.differences]
     frame = pd.DataFrame(rows, columns=names)
-    floats = dict.fromkeys(("delta", "effect", "ci_low", "ci_high", "level", "p", "p_holm"), "float64")
+    others = ("a", "b", "metric", "retriever", "corpus", "round", "n", "test", "primary", "decided", "withheld")
+    floats = dict.fromkeys((name for name in names if name not in others), "float64")
     return frame.astype({"round": "Int64", "n": "int64", "primary": "bool", "decided": "bool", **floats})
 
 
@@ -149,22 +169,47 @@ def tidy(comparison: Comparison) -> DataFrame:
     """One long table of all figures of runs, and of all differences, with the columns of `COLUMNS`.
 
     A run's own figure has no `versus`; a difference is `run` minus `versus`. The level of curves is that of a band of
-    all rounds together. `decided` is told of primary differences only; no verdict rests on the others.
+    all rounds together; `plain_low` to `plain_high` is the 95% interval of a primary figure alone. Groups of seeds have
+    rows of their primary figures, with the standard deviation `between_seeds`. `decided` is told of primary differences
+    only; no verdict rests on the others.
     """
     import pandas as pd
 
-    rows = [*_run_rows(comparison), *map(_difference_row, comparison.differences)]
+    rows = [*_run_rows(comparison), *_group_rows(comparison), *map(_difference_row, comparison.differences)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.astype({**dict.fromkeys(_WHOLE, "Int64"), "decided": "boolean"})
 
 
 def _run_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    estimates = {
+        (summary.name, one.metric, one.retriever, one.round): _plain(one)
+        for summary in comparison.summaries
+        for one in summary.estimates
+    }
     for run in comparison.runs:
         told = {"run": run.name, "n": comparison.images}
-        for metric, value in {**_texts(run), **run.defects}.items():
-            yield {**told, "metric": metric, "value": value}
+        for metric, value in {**(run.repetition or {}), **(run.language or {}), **run.defects}.items():
+            plain = estimates.get((run.name, metric, None, None), {})
+            yield {**told, "metric": metric, "value": value, **plain}
         for row in _curves(run):
-            yield {**row, **told, "level": LEVEL if "low" in row else None}
+            plain = estimates.get((run.name, row["metric"], row["retriever"], row.get("round")), {})
+            yield {**row, **told, "level": LEVEL if "low" in row else None, **plain}
+
+
+def _plain(one: Estimate) -> dict[str, Any]:
+    return {"plain_low": one.low, "plain_high": one.high}
+
+
+def _group_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    """The primary figures of groups of seeds."""
+    groups = {group.name for group in comparison.groups}
+    corpora = {label: found.ranking.corpus for run in comparison.runs for label, found in run.retrieval.items()}
+    for summary in (summary for summary in comparison.summaries if summary.name in groups):
+        for one in summary.estimates:
+            told = {"run": summary.name, "metric": one.metric, "round": one.round}
+            told |= {"retriever": one.retriever, "corpus": corpora.get(one.retriever or "")}
+            figures = {"value": one.value, "chance": one.chance, "between_seeds": one.between_seeds}
+            yield {**told, **figures, **_plain(one), "n": comparison.images}
 
 
 def _difference_row(one: Difference) -> dict[str, Any]:
@@ -183,8 +228,13 @@ def _difference_row(one: Difference) -> dict[str, Any]:
         "effect": one.effect,
         "test": one.test,
         "p": one.p,
+        "gate_p": one.gate_p,
         "p_holm": one.p_holm,
+        "adjusted_low": one.adjusted_low,
+        "adjusted_high": one.adjusted_high,
+        "adjusted_level": one.adjusted_level,
         "decided": one.decided if one.primary else None,
+        "withheld": one.withheld,
     }
 
 

@@ -9,7 +9,8 @@ from textwrap import wrap
 
 from chatir.compare.comparison import Comparison
 from chatir.compare.measures import NOT_GIVEN
-from chatir.compare.tables import tables
+from chatir.compare.tables import run_tables, summary_table, tables
+from chatir.compare.tables.summary_table import KEY
 from chatir.compare.tables.table import BEST, Cell, Column, Mark, Table
 from chatir.console import printable
 
@@ -53,20 +54,33 @@ _SPECIAL = {
     "[": "{[}",  # after a row's end it would begin an option, and a star would be one
     "*": "{*}",
     "†": r"\textdagger{}",
+    "‡": r"$\ddagger$",
+    "±": r"$\pm$",
     "↓": r"$\downarrow$",
     "↑": r"$\uparrow$",
     **{c: f"\\{c}" for c in "{}%$#&_"},
 }
 
+_FIGURE = {"-": "$-$", "<": "$<$", "±": r"$\pm$", "%": r"\%", NOT_GIVEN: "--"}
 
-def as_latex(comparison: Comparison) -> str:
-    """A `table*` for each table of the comparison, then the verdicts and how was tested, as paragraphs.
 
-    What pdflatex cannot print is named by its code point.
+def as_latex(comparison: Comparison, *, everything: bool = False, each_run: bool = False, method: bool = False) -> str:
+    """The summary as one `table*`, in which a dagger says what is decided. What pdflatex cannot print is named by its
+    code point.
+
+    everything: a `table*` for each other table, then the verdicts and how was tested, as paragraphs. each_run: the
+    tables with a row for each run too, as they are without a summary. method: how was tested, too.
     """
-    parts = [HEADER, *("\n".join(_table(table)) for table in tables(comparison))]
-    verdicts = " ".join(verdict.sentence for verdict in comparison.verdicts)
-    for title, text in (("Verdicts.", verdicts), ("Method.", comparison.method)):
+    summary = summary_table(comparison, daggers=True)
+    shown = [summary] if summary else []
+    if everything:
+        shown += [table for table in tables(comparison) if table.key != KEY]
+    elif each_run or not summary:
+        shown += run_tables(comparison)
+    parts = [HEADER, *("\n".join(_table(table)) for table in shown)]
+    verdicts = " ".join(f"{verdict.sentence}." for verdict in comparison.verdicts) if everything else ""
+    told = comparison.method if everything or method else ""
+    for title, text in (("Verdicts.", verdicts), ("Method.", told)):
         parts += [rf"{{\sloppy \paragraph{{{title}}} {_escaped(text)}\par}}"] if text else []
     return "\n\n".join(parts) + "\n"
 
@@ -203,7 +217,13 @@ def _cell(cell: Cell, column: Column) -> str:
     """A figure with a true minus; a mark after it takes no room, so that digits stand in line."""
     if not column.numeric:
         return _escaped(cell.text)
-    text = cell.text.replace("-", "$-$").replace("<", "$<$").replace("%", r"\%").replace(NOT_GIVEN, "--")
+    text = (
+        cell.text.replace("-", "$-$")
+        .replace("<", "$<$")
+        .replace("±", r"$\pm$")
+        .replace("%", r"\%")
+        .replace(NOT_GIVEN, "--")
+    )
     text = rf"\textbf{{{text}}}" if cell.best else text
     return text + (rf"\rlap{{\textsuperscript{{{_escaped(cell.mark)}}}}}" if cell.mark else "")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from chatir.compare.comparison import Agreement, Comparison, Difference, FailureBound, SeedGroup
 from chatir.compare.measures import (
@@ -14,6 +14,8 @@ from chatir.compare.measures import (
     p_value,
     percent_level,
 )
+from chatir.compare.statistics.differences import ALPHA
+from chatir.compare.tables.summary_table import FEW_MEANING, NO_DIFFERENCE, TOO_FEW, WITHHELD, outcome, withheld_meaning
 from chatir.compare.tables.table import Cell, Column, Mark, Table, at_round, counted, run_name
 
 UNDECIDED = "No verdict rests on these."
@@ -38,9 +40,9 @@ def _differences(comparison: Comparison, key: str, title: str, how: str, differe
     primary = key == "primary"
     others = list(dict.fromkeys(each.a for each in differences))
     retrievers = list(dict.fromkeys(each.retriever for each in differences if each.retriever))
-    levels = list(dict.fromkeys(each.level for each in differences))
     counts = list(dict.fromkeys(each.n for each in differences))
-    interval = f"{percent_level(levels[0])} interval" if len(levels) == 1 else "interval"
+    adjusted = list(dict.fromkeys(each.adjusted_level for each in differences if each.adjusted_level is not None))
+    adjusted = [] if adjusted == [differences[0].level] else adjusted
     shown = {
         Column("run", numeric=False): True,
         Column("minus", numeric=False): len(others) > 1,
@@ -48,11 +50,14 @@ def _differences(comparison: Comparison, key: str, title: str, how: str, differe
         Column("retriever", numeric=False): len(retrievers) > 1,
         Column("n", "images"): len(counts) > 1,
         Column("difference"): True,
-        Column(interval): True,
-        Column("level"): len(levels) > 1,
+        Column(f"{percent_level(differences[0].level)} interval"): True,
+        Column("adjusted interval", percent_level(adjusted[0]) if len(adjusted) == 1 else ""): bool(adjusted),
+        Column("level", "adjusted"): len(adjusted) > 1,
         Column("effect"): True,
-        Column("p"): any(each.p is not None for each in differences),
-        Column("p Holm"): primary,
+        Column("p", "of test" if primary else ""): any(each.p is not None for each in differences),
+        Column("p", "of gate"): any(each.gate_p is not None for each in differences),
+        Column("p (Holm)"): primary,
+        Column("least", "p (Holm)"): primary and any(_is_too_few(each) for each in differences),
         Column("decision", numeric=False): primary,
     }
     rows = [
@@ -64,7 +69,7 @@ def _differences(comparison: Comparison, key: str, title: str, how: str, differe
     about += f"Retrieval is by {retrievers[0]}. " if len(retrievers) == 1 else ""
     about += f"A difference is the run's figure minus the other's, over the same images. {how}".rstrip()
     columns = tuple(column for column, show in shown.items() if show)
-    return Table(key, title, about, columns, tuple(rows), _pair_marks(rows))
+    return Table(key, title, about, columns, tuple(rows), tuple(_pair_marks(columns, rows, differences)))
 
 
 def _texts(comparison: Comparison, each: Difference) -> list[str]:
@@ -77,28 +82,31 @@ def _texts(comparison: Comparison, each: Difference) -> list[str]:
         each.retriever or "",
         f"{each.n:,}",
         *_delta(kind, each),
-        percent_level(each.level),
+        _interval(kind, each.adjusted_low, each.adjusted_high),
+        NOT_GIVEN if each.adjusted_level is None else percent_level(each.adjusted_level),
         number(each.effect, 2, sign=True),
         p_value(each.p),
+        p_value(each.gate_p),
         p_value(each.p_holm),
-        _decision(kind, each),
+        p_value(each.least_p),
+        outcome(each, comparison.images) if each.primary else "",
     ]
 
 
 def _delta(kind: Measure, each: Difference) -> list[str]:
-    delta, low, high = (value * kind.scale for value in (each.delta, each.ci_low, each.ci_high))
-    decimals = interval_decimals(kind.decimals, low, high)
-    return [
-        number(delta, decimals, sign=True),
-        f"[{number(low, decimals, sign=True)}, {number(high, decimals, sign=True)}]",
-    ]
+    decimals = interval_decimals(kind.decimals, each.ci_low * kind.scale, each.ci_high * kind.scale)
+    return [number(each.delta * kind.scale, decimals, sign=True), _interval(kind, each.ci_low, each.ci_high)]
 
 
-def _decision(kind: Measure, each: Difference) -> str:
-    if not each.decided:
-        return "undecided"
-    way = "higher" if each.delta > 0 else "lower"
-    return way if kind.better is None else "better" if way == kind.better else "worse"
+def _interval(kind: Measure, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return NOT_GIVEN
+    decimals = interval_decimals(kind.decimals, low * kind.scale, high * kind.scale)
+    return f"[{number(low * kind.scale, decimals, sign=True)}, {number(high * kind.scale, decimals, sign=True)}]"
+
+
+def _is_too_few(each: Difference) -> bool:
+    return each.primary and outcome(each, 0) == TOO_FEW
 
 
 def _measured(kind: Measure, *of: str | None) -> str:
@@ -107,14 +115,27 @@ def _measured(kind: Measure, *of: str | None) -> str:
     return f"{kind.name} ({details})" if details else kind.name
 
 
-def _pair_marks(rows: Iterable[Sequence[Cell]]) -> tuple[Mark, ...]:
+def _pair_marks(
+    columns: Sequence[Column], rows: Iterable[Sequence[Cell]], differences: Sequence[Difference]
+) -> Iterator[Mark]:
     texts = {cell.text for row in rows for cell in row}
-    marks = [Mark("effect", "Cohen's g for Hits and Recall of two runs, else mean difference / standard deviation")]
-    if texts & {"better", "worse", "higher", "lower"}:
-        marks.append(Mark("better, worse", "p after Holm and the interval both say so"))
-    if "undecided" in texts:
-        marks.append(Mark("undecided", "p after Holm and the interval do not both say that there is a difference"))
-    return (*marks, *([Mark(NOT_GIVEN, "not given")] if NOT_GIVEN in texts else []))
+    yield Mark("effect", "Cohen's g for Hits and Recall of two runs, else mean difference / standard deviation")
+    gated = Column("p", "of gate") in columns
+    if gated:
+        yield Mark("p of gate", "whether targets are ranked better at a given round, which more draws cannot feign")
+    if Column("p (Holm)") in columns:
+        larger = "the larger of the two p, 1 where they disagree about who is better" if gated else "p"
+        yield Mark("p (Holm)", f"{larger}, adjusted by Holm")
+    decisions = {
+        "better": f"p (Holm) is at most {ALPHA} and the adjusted interval leaves 0 out",
+        "worse": "the same, the other way",
+        NO_DIFFERENCE: f"p (Holm) is above {ALPHA} or the adjusted interval holds 0",
+        WITHHELD: f"differs {withheld_meaning(differences)}",
+        TOO_FEW: FEW_MEANING,
+    }
+    yield from (Mark(word, meaning) for word, meaning in decisions.items() if word in texts)
+    if NOT_GIVEN in texts:
+        yield Mark(NOT_GIVEN, "not given")
 
 
 def agreements_table(agreements: Sequence[Agreement]) -> Table:

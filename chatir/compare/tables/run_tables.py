@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.dialog_counts import LANGUAGE, REPETITION
 from chatir.compare.measures import NOT_GIVEN, Measure, measure
+from chatir.compare.statistics.differences import ALPHA
+from chatir.compare.statistics.sides import PRIMARY_K
 from chatir.compare.tables.table import BEST, DIFFERS, Cell, Column, Mark, Table, at_round, counted, run_name
 
 
@@ -21,9 +26,11 @@ class _Figures:
     round: int | None = None
 
 
-def repetition_table(comparison: Comparison) -> Table:
-    """How often questions are repeated, and from which round on."""
+def repetition_table(comparison: Comparison) -> Table | None:
+    """How often questions are repeated, and from which round on; None where no run is made of questions."""
     columns = _of_texts(comparison, REPETITION, [run.repetition for run in comparison.runs])
+    if not columns:
+        return None
     rounds = [run.counts.rounds for run in comparison.runs if run.asks]
     if any((other != rounds[0]).any() for other in rounds):  # who asks less repeats less: nobody is best
         columns = [replace(column, measure=replace(column.measure, better=None)) for column in columns]
@@ -36,9 +43,11 @@ def repetition_table(comparison: Comparison) -> Table:
     )
 
 
-def language_table(comparison: Comparison) -> Table:
-    """What the texts are like; nothing in it is better or worse."""
+def language_table(comparison: Comparison) -> Table | None:
+    """What the texts are like; nothing in it is better or worse. None where no run is made of questions."""
     columns = _of_texts(comparison, LANGUAGE, [run.language for run in comparison.runs])
+    if not columns:
+        return None
     about = (
         f"{_extent(comparison)} Tokens are the white-space tokens of the normalised texts, words those of the texts as "
         "they stand."
@@ -47,10 +56,11 @@ def language_table(comparison: Comparison) -> Table:
 
 
 def _of_texts(
-    comparison: Comparison, keys: Iterable[str], told: Sequence[Mapping[str, float | None] | None]
+    comparison: Comparison, keys: Collection[str], told: Sequence[Mapping[str, float | None] | None]
 ) -> list[_Figures]:
-    """Columns of what is told of the texts of each run: these keys, and those that a run has beside them."""
-    every = dict.fromkeys((*keys, *(key for one in told for key in one or ())))
+    """Columns of what is told of the texts of each run, these keys first."""
+    known = dict.fromkeys(key for one in told for key in one or ())
+    every = [*(key for key in keys if key in known), *(key for key in known if key not in keys)]
     return [_Figures(measure(key, comparison.images), [one.get(key) if one else None for one in told]) for key in every]
 
 
@@ -61,8 +71,22 @@ def _not_given(comparison: Comparison, otherwise: str) -> list[str]:
 
 def retrieval_tables(comparison: Comparison) -> list[Table]:
     """How well the targets are found, a table for each retriever and corpus."""
-    labels = list(dict.fromkeys(label for run in comparison.runs for label in run.retrieval))
-    return [_retrieval(comparison, label, place) for place, label in enumerate(labels, start=1)]
+    found = [_retrieval(comparison, label, place) for place, label in enumerate(_labels(comparison), start=1)]
+    return [table for table in found if len(table.columns) > 1]
+
+
+def _labels(comparison: Comparison) -> list[str]:
+    return list(dict.fromkeys(label for run in comparison.runs for label in run.retrieval))
+
+
+_MEANINGS = {
+    "hits": "Hits@K: targets ranked K or better at any round so far",
+    "recall": "Recall@K: targets ranked K or better at the round itself",
+    "atr": "ATR: mean rank",
+    "mrr": "MRR: mean of 1/rank",
+    "bri": "BRI: mean over rounds of ln of the best rank so far, so that exp(BRI) is a typical best rank",
+    "truncated": "truncated: texts longer than the retriever reads",
+}
 
 
 def _retrieval(comparison: Comparison, label: str, place: int) -> Table:
@@ -72,22 +96,51 @@ def _retrieval(comparison: Comparison, label: str, place: int) -> Table:
     columns = [
         _Figures(measure(key, comparison.images), [_at(run, label, key, r) for run in comparison.runs], label, r)
         for key, r in shown
+        if any(key in run.retrieval[label].curves for run in comparison.runs if label in run.retrieval)
     ]
     found = [run.retrieval.get(label) for run in comparison.runs]
-    columns.append(_Figures(measure("bri", comparison.images), [one.bri if one else None for one in found], label))
+    if any(one and not math.isnan(one.bri) for one in found):
+        columns.append(_Figures(measure("bri", comparison.images), [one.bri if one else None for one in found], label))
     cut = [None if one is None or one.truncated is None else float(one.truncated[last]) for one in found]
     if any(share is not None for share in cut):
         columns.append(_Figures(measure("truncated", comparison.images), cut, label, last))
     ranking = next(one.ranking for one in found if one)
+    kinds = {column.measure.key.partition("@")[0] for column in columns}
+    meant = "; ".join(meaning for kind, meaning in _MEANINGS.items() if kind in kinds)
     about = (
         f"{_extent(comparison)} Searched by {ranking.name} in {ranking.images:,} images, corpus {ranking.corpus[:12]}. "
-        "Hits@K: targets ranked K or better at any round so far; Recall@K: at the round itself; ATR: mean rank; MRR: "
-        "mean of 1/rank; BRI: mean over rounds of the logarithm of the best rank so far"
-        + ("; truncated: texts longer than the retriever reads." if columns[-1].measure.key == "truncated" else ".")
+        f"{meant}."
     )
     missing = "not ranked with this retriever and corpus, or some dialogs had ended before that round"
     title = f"Retrieval by {label} in {ranking.images:,} images"
     return _run_table(comparison, f"retrieval-{place}", title, about, columns, [missing])
+
+
+def by_round_tables(comparison: Comparison) -> list[Table]:
+    """Hits@10 after each round, a table for each retriever and corpus, with what targets drawn at random would give."""
+    found = [_by_round(comparison, label, place) for place, label in enumerate(_labels(comparison), start=1)]
+    return [table for table in found if table is not None]
+
+
+def _by_round(comparison: Comparison, label: str, place: int) -> Table | None:
+    key = f"hits@{PRIMARY_K}"
+    known = measure(key, comparison.images)
+    runs = [run for run in comparison.runs if key in (run.retrieval[label].curves if label in run.retrieval else ())]
+    if not runs:
+        return None
+    rows = []
+    for run in runs:
+        found = run.retrieval[label]
+        rows.append((run_name(comparison, run.name), found.curves[key].values))
+        if np.isfinite(chance := found.chance.get(key, np.array([np.nan]))).all():
+            rows.append((f"{run.name}: chance", chance))
+    columns = (Column("run", numeric=False), *(Column(f"round {number}") for number in range(comparison.rounds + 1)))
+    cells = tuple((Cell(name), *(Cell(known.text(float(value))) for value in values)) for name, values in rows)
+    about = (
+        f"{_extent(comparison)} {known.name}: percent of targets ranked {PRIMARY_K} or better at any round so far. "
+        "Chance: the same of targets drawn at random from the corpus."
+    )
+    return Table(f"by-round-{place}", f"{known.name} by round, ranked by {label}", about, columns, cells, ())
 
 
 def _at(run: ComparedRun, label: str, key: str, round_: int) -> float | None:
@@ -95,9 +148,11 @@ def _at(run: ComparedRun, label: str, key: str, round_: int) -> float | None:
     return float(found.curves[key].values[round_]) if found and key in found.curves else None
 
 
-def defects_table(comparison: Comparison) -> Table:
-    """Rounds with defects: a column for each kind that any run has; the other kinds are named."""
+def defects_table(comparison: Comparison) -> Table | None:
+    """Rounds with defects: a column for each kind that any run has; the other kinds are named. None without kinds."""
     kinds = list(dict.fromkeys(kind for run in comparison.runs for kind in run.defects))
+    if not kinds:
+        return None
     some = [kind for kind in kinds if any(run.defects.get(kind) for run in comparison.runs)]
     columns = [
         _Figures(measure(kind, comparison.images), [r.defects.get(kind) for r in comparison.runs]) for kind in some
@@ -153,7 +208,7 @@ def _marks(
     marks += [Mark(sign, f"{way} is better") for sign, way in (("↓", "lower"), ("↑", "higher")) if way in directions]
     if any(cell.mark for cell in cells):
         of_group = " (runs that differ in their seed only: as a group)" if comparison.groups else ""
-        marks.append(Mark(DIFFERS, f"differs from the baseline: adjusted test and interval both say so{of_group}"))
+        marks.append(Mark(DIFFERS, f"differs from the baseline, p (Holm) at most {ALPHA}{of_group}"))
     if any(cell.text == NOT_GIVEN for cell in cells):
         marks += [Mark(NOT_GIVEN, why) for why in missing]
     return marks

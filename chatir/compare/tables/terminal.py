@@ -2,87 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chatir.compare.comparison import ComparedRun, Comparison
-from chatir.compare.tables import tables
-from chatir.compare.tables.table import BEST, Mark, counted
-from chatir.compare.tables.terminal_layout import blocks, text_console
+from chatir.compare.tables import run_tables, summary_table, tables
+from chatir.compare.tables.summary_table import KEY, PRIMARY
+from chatir.compare.tables.table import BEST, Table, counted
+from chatir.compare.tables.terminal_layout import blocks, natural_width, text_console
 from chatir.console import printable
 from chatir.questions import repeated
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
-ELSEWHERE = ("descriptive", "rounds")
-"""Tables that are not shown: no verdict rests on them, and they are longer than all others together."""
+INTERVALS = (PRIMARY, ("hits@10", "bri"), ("hits@10",))
+"""Which measures have their intervals in the summary: as many as the terminal has room for."""
+NOTES = 5
+"""Notes that are shown unless all is asked for."""
+HANGING = 2
+"""Columns by which the second line of a verdict or note is indented."""
 LEAST_WIDTH = 66
 """In a narrower terminal lines are left to the terminal to fold: no figure is ever cut."""
 STAR = "*"
+ARROWS = ("↓", "↑")
 LONGEST = 300
 """Characters of a dialog's text that are shown."""
 
 
-def as_text(comparison: Comparison, *, width: int | None, color: bool) -> str:
+def as_text(
+    comparison: Comparison,
+    *,
+    width: int | None,
+    color: bool,
+    everything: bool = False,
+    each_run: bool = False,
+    method: bool = False,
+) -> str:
     """The comparison as lines, no more than `width` columns wide if that is 66 or more.
 
     width: None for what is no terminal: as wide as needs be, and nothing is folded.
     color: for a terminal that can print bold. Otherwise no escape code is in the text, and a star stands for bold.
-    Whatever files hold is shown, never obeyed.
+    everything: every table and note; otherwise the summary, the verdicts and the first notes. each_run: the tables
+    with a row for each run too, as they are without a summary. method: how it was tested, too. Whatever files hold is
+    shown, never obeyed.
     """
     width = width and max(width, LEAST_WIDTH)
-    found = tables(comparison)
-    shown = [table for table in found if table.key not in ELSEWHERE]
     console = text_console(width, color)
-    _print(console, _extent(comparison))
-    for block in blocks(shown, width, "" if color else STAR):
-        console.print()
+    if everything:
+        shown = tables(comparison)
+        _print(console, _title(comparison), "")
+    else:
+        shown = _first_screen(comparison, width, each_run)
+    for place, block in enumerate(blocks(shown, width, "" if color else STAR)):
+        if place:
+            console.print()
         for part in block:
             console.print(part)
-    paragraphs = [_marks((mark for table in shown for mark in table.marks), color), *_further(comparison, shown)]
-    paragraphs += [f"note: {note}" for note in comparison.notes]
-    console.print()
-    _print(console, *paragraphs, *([comparison.method] if comparison.method else []))
+    _print(console, *_marks(shown, color))
     for run in comparison.runs:
         _print(console, *_worst(run, comparison.worst.get(run.name, ())))
-    if comparison.verdicts:
-        _print(console, "", *(f"=> {verdict.sentence}" for verdict in comparison.verdicts))
+    if method and comparison.method:
+        _print(console, "", comparison.method)
+    notes = comparison.notes if everything else comparison.notes[:NOTES]
+    if comparison.verdicts or notes:
+        _print(console, "")
+    _print(console, *(verdict.sentence for verdict in comparison.verdicts), hanging=HANGING)
+    _print(console, *(f"note: {note}" for note in notes), hanging=HANGING)
+    _print(console, "", _more(len(comparison.notes) - len(notes), everything, method))
     lines = console.file.getvalue().split("\n")  # type: ignore[attr-defined]  # it is a StringIO
     return "\n".join(line.rstrip() for line in lines).rstrip("\n")
 
 
-def _print(console: Console, *lines: str) -> None:
-    """Each line as a paragraph, folded where it is too long; what folds is indented as its line is."""
-    from rich.padding import Padding
+def _first_screen(comparison: Comparison, width: int | None, each_run: bool) -> list[Table]:
+    """The summary, as wide as fits, under a title of its own; tables of each run where they are needed."""
+    found = [table for metrics in INTERVALS if (table := summary_table(comparison, intervals=metrics))]
+    fitting = (table for table in found if width is None or natural_width(table) <= width)
+    shown = [replace(table, title=_title(comparison)) for table in [next(fitting, found[-1])]] if found else []
+    return [*shown, *(run_tables(comparison) if each_run or not found else [])]
+
+
+def _more(notes: int, everything: bool, method: bool) -> str:
+    """What else can be asked for."""
+    hidden = f" and {counted(notes, 'more note')}" if notes else ""
+    parts = [] if everything else [f"--all: every table{hidden}"]
+    parts += [] if method else ["--method: how it was tested"]
+    return "; ".join([*parts, "--report FILE.html: a page to browse"])
+
+
+def _print(console: Console, *lines: str, hanging: int = 0) -> None:
+    """Each line as a paragraph, folded where it is too long: further lines are indented by `hanging` more."""
     from rich.text import Text
 
     for line in lines:
         text = printable(line)
         indent = len(text) - len(text.lstrip())
-        body: RenderableType = Text(text[indent:], overflow="fold")
-        console.print(Padding(body, (0, 0, 0, indent), expand=False) if indent else body)
+        room = console.width - indent
+        first, *rest = Text(text[indent:]).wrap(console, room, overflow="fold") or [Text("")]
+        if hanging and rest:
+            rest = list(Text(text[indent + len(first) :].lstrip()).wrap(console, room - hanging, overflow="fold"))
+        for place, part in enumerate([first, *rest]):
+            part.rstrip()
+            console.print(Text(" " * (indent + hanging * bool(place))) + part)
 
 
-def _extent(comparison: Comparison) -> str:
+def _title(comparison: Comparison) -> str:
     runs = counted(len(comparison.runs), "run")
-    return f"{runs}: {counted(comparison.images, 'image')}, {counted(comparison.rounds, 'round')} a dialog"
+    corpora = {label: found.ranking.images for run in comparison.runs for label, found in run.retrieval.items()}
+    ranked = ", ".join(f"{label} in {images:,} images" for label, images in corpora.items())
+    extent = f"{runs}: {counted(comparison.images, 'image')}, {counted(comparison.rounds, 'round')} a dialog"
+    return f"{extent}; ranked by {ranked}" if ranked else extent
 
 
-def _marks(marks: Iterable[Mark], color: bool) -> str:
-    """Each sign once, with all that it means; the words in tables are explained with the method."""
+def _marks(shown: Sequence[Table], color: bool) -> Iterator[str]:
+    """Each sign once, with all that it means, if there are any. In the summary arrows speak for themselves."""
     told: dict[str, dict[str, None]] = {}
-    for mark in marks:
-        if mark.sign.isascii() and mark.sign != BEST:
-            continue
-        told.setdefault(STAR if mark.sign == BEST and not color else mark.sign, {})[mark.meaning] = None
-    return "; ".join(f"{sign}: {', or '.join(meanings)}" for sign, meanings in told.items())
-
-
-def _further(comparison: Comparison, shown: Iterable[object]) -> Iterator[str]:
-    last = sum(not each.primary for each in comparison.differences)
-    if last:
-        yield f"{counted(last, 'further difference')}, on which no verdict rests: --format markdown, csv or json"
+    for table in shown:
+        for mark in table.marks:
+            if table.key == KEY and mark.sign in ARROWS:
+                continue
+            told.setdefault(STAR if mark.sign == BEST and not color else mark.sign, {})[mark.meaning] = None
+    if told:
+        yield "; ".join(f"{sign}: {', or '.join(meanings)}" for sign, meanings in told.items())
 
 
 def _worst(run: ComparedRun, places: Iterable[int]) -> Iterator[str]:

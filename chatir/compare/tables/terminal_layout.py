@@ -19,6 +19,8 @@ GAP = 2
 NARROWEST = 8
 ENOUGH = 16
 """Characters of a name that can be read well."""
+WORDS = 13
+"""Characters that a column of words is left at least, where its lines are folded."""
 NAMES_SHARE = 0.5
 """How much of the width names may have at most where figures need several blocks; what is longer is folded."""
 
@@ -72,7 +74,7 @@ def blocks(tables: Iterable[Table], width: int | None, star: str) -> Iterator[li
     waiting: list[_Section] = []
     beside: tuple[object, ...] = ()
     for table in tables:
-        leading = next((n for n, column in enumerate(table.columns) if column.numeric), len(table.columns))
+        leading = _leading(table)
         rows = (table.columns[:leading], *(row[:leading] for row in table.rows))
         together = width is not None and rows == beside
         if not together:
@@ -81,7 +83,7 @@ def blocks(tables: Iterable[Table], width: int | None, star: str) -> Iterator[li
             waiting, beside = [], rows
             names = _names(table, leading, width, star)
         room = None if width is None else width - sum(column.width + GAP for column in names)
-        for section in _sections(table, leading, room, star):
+        for section in _sections(table, _figure_sets(table, leading, width, star), room):
             needed = sum(each.width + GAP for each in waiting) + section.width
             fits = room is None or needed <= room
             titled = all(_widest([each.beside]) <= each.width for each in (*waiting, section))
@@ -93,6 +95,17 @@ def blocks(tables: Iterable[Table], width: int | None, star: str) -> Iterator[li
         yield _block(names, waiting)
 
 
+def natural_width(table: Table) -> int:
+    """Columns of the screen that the table takes where nothing is folded."""
+    leading = _leading(table)
+    return _width([*_names(table, leading, None, ""), *_figure_sets(table, leading, None, "")])
+
+
+def _leading(table: Table) -> int:
+    """How many columns say what a row is about."""
+    return next((place for place, column in enumerate(table.columns) if column.numeric), len(table.columns))
+
+
 def _names(table: Table, leading: int, width: int | None, star: str) -> tuple[_Set, ...]:
     """The columns that say what a row is about, narrow enough that most of the width is left for figures."""
     from rich.text import Text
@@ -101,7 +114,7 @@ def _names(table: Table, leading: int, width: int | None, star: str) -> tuple[_S
     heads = [column.name for column in table.columns[:leading]]
     widths = [_widest([head, *cells]) for head, cells in zip(heads, texts, strict=True)]
     if width is not None:
-        figures = _width([_figures(column, cells, star) for column, cells in _figure_columns(table, leading)])
+        figures = _width(_figure_sets(table, leading, width, star))
         left = width - figures - GAP * leading
         if left < ENOUGH * leading:  # The figures need more than one block however narrow the names are.
             left = max(int(width * NAMES_SHARE) - GAP * leading, NARROWEST * leading)
@@ -113,13 +126,12 @@ def _names(table: Table, leading: int, width: int | None, star: str) -> tuple[_S
     )
 
 
-def _sections(table: Table, leading: int, room: int | None, star: str) -> Iterator[_Section]:
+def _sections(table: Table, figures: Iterable[_Set], room: int | None) -> Iterator[_Section]:
     """The table's figures, in as many sections as it takes for each to fit beside the names."""
     title = printable(table.title)
     beside = title
     part: list[_Set] = []
-    for head, cells in _figure_columns(table, leading):
-        column = _figures(head, cells, star)
+    for column in figures:
         if part and room is not None and _width([*part, column]) > room:
             yield _Section(title, beside, tuple(part))
             title, beside, part = f"{printable(table.title)}, continued", "continued", []
@@ -127,9 +139,33 @@ def _sections(table: Table, leading: int, room: int | None, star: str) -> Iterat
     yield _Section(title, beside, tuple(part))
 
 
-def _figure_columns(table: Table, leading: int) -> Iterator[tuple[Column, list[Cell]]]:
-    for place, column in list(enumerate(table.columns))[leading:]:
-        yield column, [row[place] for row in table.rows]
+def _figure_sets(table: Table, leading: int, width: int | None, star: str) -> list[_Set]:
+    """All columns but the names. Where they do not fit, words are folded as far as names of their usual width need."""
+    columns = [(column, [row[place] for row in table.rows]) for place, column in enumerate(table.columns)]
+    sets = [_figures(column, cells, star) for column, cells in columns[leading:]]
+    if width is None:
+        return sets
+    names = sum(
+        _widest([column.name, *(printable(cell.text) for cell in cells)]) + GAP for column, cells in columns[:leading]
+    )
+    for place, (column, cells) in enumerate(columns[leading:]):
+        over = names + _width(sets) - width
+        if not column.numeric and over > 0:
+            sets[place] = _words(sets[place], column, cells, max(WORDS, sets[place].width - over))
+    return sets
+
+
+def _words(natural: _Set, column: Column, cells: Sequence[Cell], width: int) -> _Set:
+    """A column of words, folded between them."""
+    from rich.text import Text
+
+    lines = [_folded(printable(cell.text), width) for cell in cells]
+    width = _widest([column.name, *(line for some in lines for line in some)])
+    return (
+        natural
+        if width >= natural.width
+        else _Set((column.name,), tuple(Text("\n".join(some)) for some in lines), width)
+    )
 
 
 def _figures(column: Column, cells: Sequence[Cell], star: str) -> _Set:

@@ -22,6 +22,7 @@ from chatir.compare.tables.frames import (
     differences_frame,
     ranks_frame,
     runs_frame,
+    summary_frame,
     tidy,
 )
 
@@ -52,7 +53,8 @@ def test_a_difference_is_the_run_minus_the_other():
     frame = tidy(made)[lambda frame: frame.versus.notna()]
     assert len(frame) == len(made.differences)
     row = rows_of(frame, run=PLAIN[1], metric="hits@10", round=4).iloc[0]
-    assert (row.versus, row.value, row.low, row.high, row.level, row.n) == (PLAIN[0], 12.5, 8.5, 16.5, 0.975, 12)
+    assert (row.versus, row.value, row.low, row.high, row.level, row.n) == (PLAIN[0], 12.5, 8.5, 16.5, 0.95, 12)
+    assert (row.gate_p, row.adjusted_low, row.adjusted_high, row.adjusted_level) == (0.01, 6.5, 18.5, 0.975)
 
 
 def test_only_of_primary_differences_is_it_told_whether_they_are_decided():
@@ -80,6 +82,55 @@ def test_only_what_has_an_interval_has_a_level():
     assert rows_of(frame, metric="truncated").level.isna().all()
 
 
+def test_hits_have_beside_them_what_chance_would_give():
+    made = full(PLAIN)
+    chance = made.runs[1].retrieval["CLIP"].chance["hits@5"].tolist()
+    for frame in (curves_frame(made), tidy(made)):
+        assert rows_of(frame, run=PLAIN[1], retriever="CLIP", metric="hits@5").chance.tolist() == chance
+        assert rows_of(frame, metric="atr").chance.isna().all()
+
+
+def test_primary_figures_have_intervals_of_their_own_beside_the_bands_of_curves():
+    made = full(PLAIN)
+    frame = tidy(made)[lambda frame: frame.versus.isna()]
+    found = frame[frame.plain_low.notna()]
+    assert set(zip(found.metric, found["round"].fillna(-1), strict=True)) == {
+        ("repeats_per_dialog", -1),
+        ("hits@10", 4),
+        ("bri", -1),
+    }
+    estimate = made.summaries[0]["hits@10", "CLIP"]
+    row = rows_of(found, run=PLAIN[0], retriever="CLIP", metric="hits@10").iloc[0]
+    assert (row.plain_low, row.plain_high) == (estimate.low, estimate.high)
+    assert row.low != row.plain_low
+
+
+def test_the_summary_has_a_row_for_each_run_or_group_and_primary_figure():
+    made = full(PLAIN)
+    frame = summary_frame(made)
+    assert len(frame) == sum(len(one.estimates) for one in made.summaries)
+    assert list(frame.columns)[:5] == ["run", "metric", "retriever", "round", "value"]
+    row = rows_of(frame, run=PLAIN[0], metric="hits@10", retriever="CLIP").iloc[0]
+    assert (row["round"], row.chance) == (4, made.summaries[0]["hits@10", "CLIP"].chance)
+    assert made.frames["summary"].equals(frame)
+
+
+def test_a_group_of_seeds_has_rows_of_its_own():
+    made = full(PLAIN)
+    name = made.groups[0].name
+    grouped = replace(
+        made.summaries[2],
+        name=name,
+        runs=made.groups[0].runs,
+        estimates=tuple(replace(one, between_seeds=0.5) for one in made.summaries[2].estimates),
+    )
+    rows = rows_of(tidy(replace(made, summaries=(*made.summaries[:2], grouped))), run=name)
+    assert len(rows) == len(grouped.estimates) == 5
+    assert rows.between_seeds.tolist() == [0.5] * 5
+    assert rows.value.tolist() == [one.value for one in grouped.estimates]
+    assert rows.corpus.isna().tolist() == [one.retriever is None for one in grouped.estimates]
+
+
 def test_what_is_told_of_whole_dialogs_has_no_round():
     frame = curves_frame(full(PLAIN))
     assert rows_of(frame, run=PLAIN[0], retriever="CLIP", metric="bri")["round"].isna().tolist() == [True]
@@ -98,7 +149,7 @@ def test_csv_is_read_back_as_it_was():
     frame = tidy(full(PLAIN))
     types = {"round": "Int64", "n": "Int64", "decided": "boolean"}
     back = pd.read_csv(io.StringIO(as_csv(full(PLAIN))), dtype=types)
-    texts = ["versus", "retriever", "corpus", "test"]
+    texts = ["versus", "retriever", "corpus", "test", "withheld"]
     pd.testing.assert_frame_equal(back.fillna(dict.fromkeys(texts, "")), frame.fillna(dict.fromkeys(texts, "")))
 
 
@@ -154,7 +205,9 @@ def test_runs_tell_who_played_and_how_they_speak():
 def test_differences_have_the_names_of_the_json_contract():
     contract = ["a", "b", "metric", "retriever", "corpus", "round", "n", "delta", "effect", "ci_low", "ci_high"]
     frame = differences_frame(full(PLAIN))
-    assert {*contract, "test", "p", "p_holm", "level", "primary", "decided"} == set(frame.columns)
+    gated = ["gate", "gate_p", "adjusted_low", "adjusted_high", "adjusted_level", "least_p", "withheld"]
+    assert {*contract, *gated, "test", "p", "p_holm", "level", "primary", "decided"} == set(frame.columns)
+    assert frame.gate_p.isna().tolist() == [one.gate_p is None for one in full(PLAIN).differences]
     assert frame.delta.tolist() == [one.delta for one in full(PLAIN).differences]
     assert frame["round"].isna().tolist() == [one.round is None for one in full(PLAIN).differences]
 

@@ -16,15 +16,15 @@ ONE_COLUMN, TWO_COLUMNS = r"\documentclass{article}", r"\documentclass[twocolumn
 MOST_OVERFULL = 2.0
 """Points that a line may reach beyond its box: less than anybody sees."""
 EVERYTHING = "".join(map(chr, range(0x20, 0x7F)))
-LIGATURES = {0x1B: "ff", 0x1C: "fi", 0x1D: "fl", 0x1E: "ffi", 0x1F: "ffl"}
-"""By their places in the fonts of the T1 encoding."""
+LIGATURES = {0x1B: "ff", 0x1C: "fi", 0x1D: "fl", 0x1E: "ffi", 0x1F: "ffl", 0x84: "†"}
+"""By their places in the fonts of the T1 encoding, and of TS1."""
 
 needs_latex = pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 
 
-def compile_(folder, comparison, kind=ONE_COLUMN):
+def compile_(folder, comparison, kind=ONE_COLUMN, everything=True):
     """The log of pdflatex, which made the document without an error."""
-    body = as_latex(comparison)
+    body = as_latex(comparison, everything=everything)
     source = "\n".join(
         [
             kind,
@@ -94,22 +94,54 @@ def test_more_rows_than_a_page_has_go_on_on_the_next(tmp_path):
     assert "Float too large" not in log
     text = printed(tmp_path)
     assert "Primary differences from run number 0 (baseline), continued." in text
-    assert text.count("run number 39") == as_latex(made).count("run number 39") >= 8
+    assert text.count("run number 39") == as_latex(made, everything=True).count("run number 39") >= 8
+
+
+@needs_latex
+@pytest.mark.parametrize("names", [PLAIN, HOSTILE])
+def test_unless_all_is_asked_for_there_is_one_table_that_fits_a_page_of_two_columns(tmp_path, names):
+    log = compile_(tmp_path, full(names), TWO_COLUMNS, everything=False)
+    assert [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log)] == []
+    text = as_latex(full(names))
+    assert text.count(r"\caption") == 1
+    assert "Method." not in text
+    assert "Tested by flipping" in as_latex(full(names), method=True)
+
+
+@needs_latex
+def test_the_summary_says_what_is_decided_by_daggers(tmp_path):
+    held = [replace(one, withheld="gate") if one.metric == "bri" else one for one in primary("A", "B")]
+    made = side_by_side(compared("A"), compared("B", seed=1), differences=held)
+    first, second = made.summaries
+    second = replace(second, estimates=tuple(replace(one, between_seeds=0.5) for one in second.estimates))
+    compile_(tmp_path, replace(made, summaries=(first, second)), everything=False)
+    text = printed(tmp_path)
+    assert re.search(r"A \(baseline\) .* 4\.0 3\.000 \[1\.5, 6\.0\] B ", text)
+    assert re.search(r"± 0\.5 \[\d+, \d+\] ?† ?4\.0 3\.000 ± 0\.500 \[1\.5, 6\.0\] ?‡", text)
+    assert "‡: differs over all rounds, but is not shown to rank targets better at a given round" in text
+    assert "decision" not in text
 
 
 def test_every_table_has_a_caption_and_a_label_of_its_own():
     made = full(PLAIN)
-    labels = re.findall(r"\\label\{(.*?)\}", as_latex(made))
+    labels = re.findall(r"\\label\{(.*?)\}", as_latex(made, everything=True))
     assert labels == [f"tab:chatir-{table.key}" for table in tables(made)]
-    assert as_latex(made).count(r"\begin{table*}") == as_latex(made).count(r"\caption{") == len(labels)
+    assert (
+        as_latex(made, everything=True).count(r"\begin{table*}")
+        == as_latex(made, everything=True).count(r"\caption{")
+        == len(labels)
+    )
 
 
 def test_captions_tell_what_was_measured_and_how_it_was_tested():
-    captions = re.findall(r"\\caption\{(.*)\}", as_latex(full(PLAIN)))
-    assert captions[0].startswith("Repetition. 12 images, 4 rounds a dialog. A question repeats")
-    assert "; $\\downarrow$: lower is better" in captions[0]
+    captions = re.findall(r"\\caption\{(.*)\}", as_latex(full(PLAIN), everything=True))
+    assert captions[0].startswith("Summary. 12 images, 4 rounds a dialog. Ranked by CLIP in 1,000 images.")
+    assert "BRI, repeats by the paired sign-{}flip permutation test" in captions[0]
+    assert "chance: Hits@10 of targets drawn at random" in captions[0]
+    assert captions[1].startswith("Repetition. 12 images, 4 rounds a dialog. A question repeats")
+    assert "; $\\downarrow$: lower is better" in captions[1]
     assert not any("flipping" in caption for caption in captions)
-    assert r"\paragraph{Method.} Tested by flipping signs; B = 9,999." in as_latex(full(PLAIN))
+    assert r"\paragraph{Method.} Tested by flipping signs; B = 9,999." in as_latex(full(PLAIN), everything=True)
 
 
 def test_what_is_best_is_bold_and_a_mark_takes_no_room():
@@ -117,8 +149,8 @@ def test_what_is_best_is_bold_and_a_mark_takes_no_room():
     told = replace(made, differences=tuple(primary("A", "B")))
     bold = {cell.text for table in tables(told) for row in table.rows for cell in row if cell.best}
     assert bold
-    assert set(re.findall(r"\\textbf\{([\d.]+)\}", as_latex(told))) == bold
-    assert r"\rlap{\textsuperscript{\textdagger{}}}" in as_latex(told)
+    assert set(re.findall(r"\\textbf\{([\d.]+)\}", as_latex(told, everything=True))) == bold
+    assert r"\rlap{\textsuperscript{\textdagger{}}}" in as_latex(told, everything=True)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +160,7 @@ def test_what_is_best_is_bold_and_a_mark_takes_no_room():
      ("a\nb\x1b", r"a\textbackslash{}nb\textbackslash{}x1b")],
 )  # fmt: skip
 def test_a_name_is_only_ever_text(name, escaped):
-    assert f"\n{escaped} (baseline) & " in as_latex(side_by_side(compared(name)))
+    assert f"\n{escaped} (baseline) & " in as_latex(side_by_side(compared(name)), everything=True)
 
 
 def test_packages_are_told():

@@ -149,7 +149,7 @@ def test_all_marks_that_are_used_are_explained_and_no_others(names):
 def test_every_row_has_a_cell_for_each_column_and_every_table_a_key_of_its_own():
     found = tables(full())
     assert all(len(row) == len(table.columns) for table in found for row in table.rows)
-    assert len({table.key for table in found}) == len(found) == 11
+    assert len({table.key for table in found}) == len(found) == 14
 
 
 def test_a_share_is_told_in_percent_with_a_second_decimal_from_a_thousand_images():
@@ -170,7 +170,7 @@ def test_without_ranks_there_is_no_table_of_retrieval():
         compared("B", labels=()),
         differences=[difference("A", "B", "repeats_per_dialog", 1, 1)],
     )
-    assert [table.key for table in tables(made)] == ["repetition", "language", "defects", "primary"]
+    assert [table.key for table in tables(made)] == ["summary", "repetition", "language", "defects", "primary"]
 
 
 def test_truncation_is_told_only_where_a_retriever_can_tell():
@@ -204,7 +204,7 @@ def test_that_there_are_no_defects_is_told():
 def test_primary_differences_stand_apart_from_all_others():
     found = {table.key: table for table in tables(full(PLAIN))}
     assert [len(found[key].rows) for key in ("primary", "descriptive", "rounds")] == [6, 1, 1]
-    assert texts(found["primary"], "decision") == ["better", "undecided", "undecided"] * 2
+    assert texts(found["primary"], "decision") == ["better", "no difference shown", "no difference shown"] * 2
     assert "decision" not in [one.name for one in found["descriptive"].columns]
     assert "No verdict rests on these." in found["descriptive"].about
     assert "flipping" not in found["primary"].about
@@ -212,19 +212,62 @@ def test_primary_differences_stand_apart_from_all_others():
 
 @pytest.mark.parametrize(
     ("metric", "delta", "said"),
-    [("hits@10", 1.0, "better"), ("hits@10", -1.0, "worse"), ("bri", -1.0, "better"), ("bri", 1.0, "worse"),
-     ("words_per_answer", 1.0, "higher"), ("words_per_answer", -1.0, "lower")],
+    [("hits@10", 1.0, "better"), ("hits@10", -1.0, "worse"), ("bri", -1.0, "better"), ("bri", 1.0, "worse")],
 )  # fmt: skip
 def test_a_decision_says_which_way(metric, delta, said):
     told = difference("A", "B", metric, delta, 0.5, decided=True)
     assert texts(the("primary", side_by_side(compared("A"), compared("B"), differences=[told])), "decision") == [said]
 
 
-def test_levels_stand_in_the_head_where_all_are_the_same_and_else_in_their_rows():
-    one, other = difference("A", "B", "bri", 1, 1), replace(difference("A", "C", "bri", 1, 1), level=0.95)
+def test_the_plain_interval_stands_before_the_adjusted_one_whose_level_is_named():
+    one = difference("A", "B", "bri", 1, 1)
+    table = the("primary", side_by_side(compared("A"), compared("B"), differences=[one]))
+    heads = [(each.name, each.detail) for each in table.columns]
+    assert heads[3:5] == [("95% interval", ""), ("adjusted interval", "97.5%")]
+    assert texts(table, "adjusted interval") == ["[-0.500, +2.500]"]
+    other = replace(difference("A", "C", "bri", 1, 1), adjusted_level=0.95)
     runs = [compared(name) for name in "ABC"]
-    assert "97.5% interval" in [each.name for each in the("primary", side_by_side(*runs, differences=[one])).columns]
-    assert texts(the("primary", side_by_side(*runs, differences=[one, other])), "level") == ["97.5%", "95%"]
+    table = the("primary", side_by_side(*runs, differences=[one, other]))
+    assert texts(table, "level", "adjusted") == ["97.5%", "95%"]
+
+
+def test_there_is_no_second_interval_where_nothing_is_adjusted():
+    one = replace(difference("A", "B", "bri", 1, 1), adjusted_level=0.95)
+    table = the("primary", side_by_side(compared("A"), compared("B"), differences=[one]))
+    assert not {"adjusted interval", "level"} & {each.name for each in table.columns}
+
+
+def test_p_of_the_test_and_of_the_gate_stand_beside_the_adjusted_one():
+    told = [replace(one, p=0.2, gate_p=0.3 if one.retriever else None, p_holm=0.4) for one in primary("A", "B")]
+    table = the("primary", side_by_side(compared("A"), compared("B"), differences=told))
+    assert texts(table, "p", "of test") == ["0.200"] * 3
+    assert texts(table, "p", "of gate") == ["0.300", "0.300", NOT_GIVEN]
+    assert texts(table, "p (Holm)") == ["0.400"] * 3
+    of_texts = the("primary", side_by_side(compared("A"), compared("B"), differences=told[2:]))
+    assert "of gate" not in [each.detail for each in of_texts.columns]
+    assert {"p (Holm)": "p, adjusted by Holm"}.items() <= {m.sign: m.meaning for m in of_texts.marks}.items()
+
+
+def test_why_nothing_is_decided_is_explained_where_it_is_so():
+    held, few, other = (replace(one, decided=False) for one in primary("A", "B"))
+    told = [replace(held, withheld="gate-opposed"), replace(few, least_p=0.0625), other]
+    table = the("primary", side_by_side(compared("A"), compared("B"), differences=told))
+    assert texts(table, "decision") == ["withheld", "too few to decide", "no difference shown"]
+    assert texts(table, "least", "p (Holm)") == ["0.0010", "0.0625", "0.0010"]
+    meanings = {mark.sign: mark.meaning for mark in table.marks}
+    assert meanings["withheld"] == "differs over all rounds, but ranks targets worse at a given round"
+    plain = the("primary", side_by_side(compared("A"), compared("B"), differences=[other]))
+    assert not {"withheld", "too few to decide", "better"} & {mark.sign for mark in plain.marks}
+    assert "least" not in [each.name for each in plain.columns]
+
+
+def test_hits_by_round_have_a_row_of_chance_where_it_is_known():
+    known = compared("A")
+    unknown = replace(compared("B"), retrieval={"CLIP": replace(retrieval(12), chance={"hits@10": np.full(5, np.nan)})})
+    table = the("by-round-1", side_by_side(known, unknown))
+    assert texts(table, "run") == ["A (baseline)", "A: chance", "B"]
+    assert [cell.text for cell in table.rows[1][1:]] == ["1.0", "1.8", "2.5", "3.2", "4.0"]
+    assert [each.name for each in table.columns[1:]] == [f"round {number}" for number in range(5)]
 
 
 def test_the_run_that_others_are_held_against_has_a_column_where_it_is_not_always_the_same():
@@ -265,7 +308,7 @@ def test_what_rounds_to_zero_has_no_sign():
 def test_a_narrow_interval_has_the_digits_that_tell_its_ends_apart():
     told = replace(difference("A", "B", "repeats_per_dialog", 0.0021, 0.0017))
     table = the("primary", side_by_side(compared("A"), compared("B"), differences=[told]))
-    assert texts(table, "97.5% interval") == ["[+0.0004, +0.0038]"]
+    assert texts(table, "95% interval") == ["[+0.0004, +0.0038]"]
     assert texts(table, "difference") == ["+0.0021"]
 
 

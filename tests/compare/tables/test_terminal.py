@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from compare.comparisons import compared, side_by_side
@@ -20,16 +21,14 @@ WIDTHS = (LEAST_WIDTH, 80, 100, 120, 200)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def shown(comparison):
-    """The tables that a terminal shows."""
-    return [table for table in tables(comparison) if table.key not in ("descriptive", "rounds")]
+whole = partial(as_text, everything=True)
 
 
 def figures(comparison):
     """All figures, each as often as it must be seen."""
     return Counter(
         cell.text
-        for table in shown(comparison)
+        for table in tables(comparison)
         for row in table.rows
         for cell, column in zip(row, table.columns, strict=True)
         if column.numeric
@@ -43,14 +42,14 @@ def line_of(text, start):
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("names", [PLAIN, HOSTILE])
 def test_no_line_is_wider_than_the_terminal(names, width):
-    lines = as_text(full(names), width=width, color=False).split("\n")
+    lines = whole(full(names), width=width, color=False).split("\n")
     assert max(map(cell_len, lines)) <= width
 
 
 @pytest.mark.parametrize("width", [20, *WIDTHS, None])
 @pytest.mark.parametrize("names", [PLAIN, HOSTILE])
 def test_no_figure_is_cut_or_lost_however_narrow_the_terminal(names, width):
-    text = as_text(full(names), width=width, color=False)
+    text = whole(full(names), width=width, color=False)
     seen = Counter(re.sub("[*†]+", "", part) for part in re.split(r" {2,}|\n", text))
     missing = {figure: times for figure, times in figures(full(names)).items() if seen[figure] < times}
     assert missing == {}
@@ -58,15 +57,15 @@ def test_no_figure_is_cut_or_lost_however_narrow_the_terminal(names, width):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_head_of_a_column_is_lost(width):
-    text = re.sub("[↓↑]", "", as_text(full(PLAIN), width=width, color=False)).split()
-    heads = {word for table in shown(full(PLAIN)) for one in table.columns for word in one.name.split()}
+    text = re.sub("[↓↑]", "", whole(full(PLAIN), width=width, color=False)).split()
+    heads = {word for table in tables(full(PLAIN)) for one in table.columns for word in one.name.split()}
     assert heads - set(text) == set()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_block_names_all_runs(width):
     made = replace(side_by_side(*(compared(f"run{number}", seed=number) for number in range(12))), differences=())
-    text = as_text(made, width=width, color=False)
+    text = whole(made, width=width, color=False)
     blocks = len(re.findall("^run ", text, flags=re.MULTILINE))
     assert blocks >= 2
     for name in ("run0 ", "run7 ", "run11 "):
@@ -75,13 +74,14 @@ def test_every_block_names_all_runs(width):
 
 def test_tables_about_the_same_runs_stand_side_by_side_where_there_is_room():
     made = side_by_side(compared("A"), compared("B"))
-    assert re.search("^ +Repetition ─+  Language ─+$", as_text(made, width=120, color=False), flags=re.MULTILINE)
-    assert not re.search("Repetition.*Language", as_text(made, width=80, color=False))
+    assert re.search("^ +Repetition ─+  Language ─+$", whole(made, width=120, color=False), flags=re.MULTILINE)
+    assert not re.search("Repetition.*Language", whole(made, width=80, color=False))
 
 
 def test_figures_stand_in_line_below_each_other_whatever_the_names_are():
-    text = as_text(full(("x", "名前の長い実行", "émile")), width=120, color=False)
+    text = whole(full(("x", "名前の長い実行", "émile")), width=120, color=False)
     rows = [line for line in text.split("\n") if line.startswith(("x (baseline)", "名前の長い実行 ", "émile "))]
+    rows = rows[4:]  # Those of the summary aside, which end in intervals.
     ends = {tuple(cell_len(row[: match.end()]) for match in re.finditer(r"\d\.\d+", row)) for row in rows[:3]}
     assert len(rows) > 3
     assert len(ends) == 1
@@ -89,36 +89,36 @@ def test_figures_stand_in_line_below_each_other_whatever_the_names_are():
 
 def test_what_is_best_has_a_star_where_nothing_can_be_bold():
     runs = [compared("A", dialogs=[asked("a?", "a?")]), compared("B", dialogs=[asked("a?", "b?")])]
-    text = as_text(side_by_side(*runs, differences=()), width=100, color=False)
-    assert line_of(text, "B ").split()[1] == "0.00*"
-    assert "1.00*" not in line_of(text, "A (baseline)")
-    assert "*: the best figure of its column" in text
+    text = whole(side_by_side(*runs, differences=()), width=100, color=False)
+    assert re.search(r"^B +0\.00\* ", text, flags=re.MULTILINE)
+    assert "1.00*" not in text
+    assert "*: the best figure of its column" in " ".join(text.split())
     assert "\x1b" not in text
 
 
 def test_on_a_terminal_just_what_is_best_is_bold():
     runs = [compared("A", dialogs=[asked("a?", "a?")]), compared("B", dialogs=[asked("a?", "b?")])]
     made = side_by_side(*runs)
-    text = as_text(made, width=100, color=True)
+    text = whole(made, width=100, color=True)
     bold = [part.strip(" †") for part in re.findall(r"\x1b\[1m(.*?)\x1b\[0m", text)]
     assert Counter(bold) == Counter(
-        cell.text for table in shown(made) for row in table.rows for cell in row if cell.best
+        cell.text for table in tables(made) for row in table.rows for cell in row if cell.best
     )
-    assert "bold: the best figure of its column" in text
+    assert "bold: the best figure of its column" in " ".join(text.split())
     assert "*" not in text
 
 
 @pytest.mark.parametrize("variable", ["NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "TERM"])
 def test_only_the_arguments_say_how_it_looks(monkeypatch, variable):
-    usual = [as_text(full(PLAIN), width=100, color=color) for color in (True, False)]
+    usual = [whole(full(PLAIN), width=100, color=color) for color in (True, False)]
     monkeypatch.setenv(variable, {"COLUMNS": "30", "TERM": "dumb"}.get(variable, "1"))
-    assert [as_text(full(PLAIN), width=100, color=color) for color in (True, False)] == usual
+    assert [whole(full(PLAIN), width=100, color=color) for color in (True, False)] == usual
 
 
 @pytest.mark.parametrize("color", [True, False])
 @pytest.mark.parametrize("width", [80, None])
 def test_no_text_reaches_the_terminal_as_a_command(width, color):
-    text = as_text(full(), width=width, color=color)
+    text = whole(full(), width=width, color=color)
     codes = set(ANSI.findall(text))
     assert codes == ({"\x1b[1m", "\x1b[0m"} if color else set())
     assert ANSI.sub("", text).replace("\n", "").isprintable()
@@ -130,44 +130,96 @@ def test_no_text_reaches_the_terminal_as_a_command(width, color):
 def test_nothing_unprintable_is_ever_shown(name, sentence):
     made = side_by_side(compared(name), compared("B"))
     made = replace(made, verdicts=(Verdict(name, "B", "runs", (), sentence),), notes=(sentence,), method=sentence)
-    assert as_text(made, width=80, color=False).replace("\n", "").isprintable()
+    assert whole(made, width=80, color=False).replace("\n", "").isprintable()
 
 
 def test_markup_in_a_name_is_only_text():
     made = side_by_side(compared("[bold]A[/bold] :smile:"), compared("B"))
-    assert line_of(as_text(made, width=200, color=True), "[bold]A[/bold] :smile: (baseline)")
+    assert line_of(whole(made, width=200, color=True), "[bold]A[/bold] :smile: (baseline)")
 
 
 def test_what_is_no_terminal_gets_nothing_folded():
     name = "a name " * 20 + "that is long"
     made = replace(side_by_side(compared(name), compared("B")), method="word " * 100)
-    lines = as_text(made, width=None, color=False).splitlines()
-    assert sum(line.startswith(f"{name} (baseline)") for line in lines) == 4
+    lines = whole(made, width=None, color=False, method=True).splitlines()
+    assert sum(line.startswith(f"{name} (baseline)") for line in lines) == 5
     assert ("word " * 100).strip() in lines
 
 
-def test_verdicts_are_the_last_that_is_said():
-    made = full(PLAIN)
-    verdicts = tuple(replace(made.verdicts[0], sentence=f"Sentence {number}.") for number in range(3))
-    lines = as_text(replace(made, verdicts=verdicts), width=80, color=False).splitlines()
-    assert lines[-4:] == ["", *(f"=> Sentence {number}." for number in range(3))]
-
-
-def test_notes_and_method_stand_beneath_the_tables():
-    text = as_text(full(PLAIN), width=200, color=False)
-    places = [text.index(part) for part in ("Failed dialogs", "†: differs", "note: ", "Tested by", "Dialogs of", "=> ")]
+def test_tables_marks_dialogs_method_verdicts_notes_and_what_else_there_is_follow_each_other():
+    text = whole(full(PLAIN), width=200, color=False, method=True)
+    parts = ("Failed dialogs", "†: differs", "Dialogs of", "Tested by", "ChatGPT_BLIP2 finds", "note: ", "--report")
+    places = [text.index(part) for part in parts]
     assert places == sorted(places)
 
 
-def test_how_many_differences_are_told_elsewhere_is_said():
-    assert "2 further differences, on which no verdict rests" in as_text(full(PLAIN), width=200, color=False)
-    assert "further" not in as_text(side_by_side(compared("A"), compared("B")), width=200, color=False)
+def test_verdicts_and_notes_hang_by_their_first_lines():
+    made = full(PLAIN)
+    verdicts = (replace(made.verdicts[0], sentence="A sentence of " + "words " * 20),) * 2
+    text = as_text(replace(made, verdicts=verdicts, notes=("note " * 20,)), width=80, color=False)
+    lines = text.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("A sentence"))
+    assert [len(line) - len(line.lstrip()) for line in lines[start : start + 7]] == [0, 2, 0, 2, 0, 2, 0]
+    assert " ".join(" ".join(lines[start : start + 2]).split()) == f"A sentence of {'words ' * 20}".strip()
+
+
+def test_unless_all_is_asked_for_there_is_one_table_and_what_it_needs():
+    text = as_text(full(PLAIN), width=120, color=False)
+    assert len(re.findall("^run ", text, flags=re.MULTILINE)) == 1
+    assert "Tested by" not in text
+    assert "†" not in text
+    assert text.endswith("--all: every table; --method: how it was tested; --report FILE.html: a page to browse")
+    assert "Tested by flipping" in as_text(full(PLAIN), width=120, color=False, method=True)
+    assert "--all" not in whole(full(PLAIN), width=120, color=False)
+
+
+def test_notes_that_are_left_out_are_counted():
+    made = replace(full(PLAIN), notes=tuple(f"number {number}" for number in range(7)))
+    short, every = as_text(made, width=100, color=False), whole(made, width=100, color=False)
+    assert [line for line in short.splitlines() if line.startswith("note")] == [f"note: number {n}" for n in range(5)]
+    assert "--all: every table and 2 more notes; " in short
+    assert "note: number 6" in every
+
+
+@pytest.mark.parametrize(("width", "has"), [(200, (True, True)), (86, (False, True)), (76, (False, False))])
+def test_the_summary_has_the_intervals_that_there_is_room_for(width, has):
+    made = side_by_side(compared("first-unasked"), compared("greedy"))
+    row = line_of(as_text(made, width=width, color=False), "greedy ")
+    assert re.search(r"\d\.\d \[", row)  # Hits@10 always has its interval.
+    assert (bool(re.search(r"^greedy +\d\.\d\d \[", row)), bool(re.search(r"\d\.\d{3} \[", row))) == has
+
+
+def test_five_runs_take_less_than_25_lines_of_100_columns():
+    names = ("first-unasked", "greedy", "people-blip2", "people", "unanswered")
+    made = side_by_side(*(compared(name, seed=seed) for seed, name in enumerate(names)))
+    sentence = "{}: no difference from first-unasked is shown in Hits@10, BRI or repeats (nearest: BRI -0.145, 95% CI "
+    sentence += "-0.259 to -0.033, p (Holm) = 0.0966); about the runs: BLIP2 answers in first-unasked, Human in {}"
+    verdicts = tuple(Verdict(names[0], name, "runs", (), sentence.format(name, name)) for name in names[1:])
+    lines = as_text(replace(made, verdicts=verdicts, notes=("a line to type",)), width=100, color=False).split("\n")
+    assert max(map(len, lines)) <= 100
+    assert len(lines) <= 25
+
+
+def test_a_decision_is_folded_between_words_before_a_name_is():
+    made = side_by_side(compared("first-unasked"), compared("greedy"))
+    decided = [replace(one, decided=True) for one in made.differences]
+    lines = as_text(replace(made, differences=tuple(decided)), width=76, color=False).splitlines()
+    place = next(place for place, line in enumerate(lines) if line.startswith("greedy "))
+    folded = [line.split("  ")[-1].strip() for line in lines[place : place + 3]]
+    assert " ".join(folded).startswith("better: Hits@10, BRI; worse: repeats")
+
+
+def test_without_a_summary_the_tables_of_each_run_are_shown():
+    made = replace(side_by_side(compared("A", labels=()), differences=()), summaries=())
+    text = as_text(made, width=120, color=False)
+    assert "Repetition" in text
+    assert "Defects" in text
 
 
 def test_worst_dialogs_name_the_round_that_each_question_repeats():
     run = compared("A", dialogs=[asked("a?", "b?", "A!?", "b?"), asked("a?")])
-    text = as_text(replace(side_by_side(run), worst={"A": (0,)}), width=80, color=False)
-    assert text.split("Dialogs of A with most repeats\n")[1].split("\n") == [
+    text = whole(replace(side_by_side(run), worst={"A": (0,)}), width=80, color=False)
+    assert text.split("Dialogs of A with most repeats\n")[1].split("\n")[:5] == [
         "  a?.jpg: 2 repeats: a picture",
         "     1 a? yes",
         "     2 b? yes",
@@ -177,20 +229,21 @@ def test_worst_dialogs_name_the_round_that_each_question_repeats():
 
 
 def test_worst_dialogs_are_told_only_if_they_are_asked_for():
-    assert "most repeats" not in as_text(side_by_side(compared("A")), width=80, color=False)
+    assert "most repeats" not in whole(side_by_side(compared("A")), width=80, color=False)
 
 
 def test_long_texts_of_dialogs_are_cut():
     run = compared("A", dialogs=[asked("why " * 100 + "?")])
-    text = as_text(replace(side_by_side(run), worst={"A": (0,)}), width=None, color=False)
-    assert text.endswith("    1 " + ("why " * 100)[:299] + "…")
+    text = whole(replace(side_by_side(run), worst={"A": (0,)}), width=None, color=False)
+    assert "     1 " + ("why " * 100)[:299] + "…" in text.splitlines()
 
 
 def test_one_run_alone_is_told_without_differences():
-    text = as_text(side_by_side(compared("A")), width=120, color=False)
-    assert text.startswith("1 run: 12 images, 4 rounds a dialog\n")
+    text = whole(side_by_side(compared("A")), width=120, color=False)
+    assert text.startswith("1 run: 12 images, 4 rounds a dialog; ranked by CLIP in 1,000 images\n")
     assert "differs" not in text
-    assert "best" not in text
+    assert "best figure" not in text
+    assert "decision" not in text
 
 
 @pytest.mark.slow
@@ -198,10 +251,11 @@ def test_the_released_runs_fit_on_one_screen(shared):
     from chatir.compare import compare
 
     made = compare(sorted((shared / "data/chatir/dialogues").glob("*.json")))
-    text = as_text(made, width=120, color=False)
-    flan = line_of(text, "FLAN_ALPACA_XXL_BLIP2 ").split()
-    assert flan[1:6] == ["6.74†", "6.60", "99.32", "3.26", "4.20"]
-    assert text[: text.index("Agreement")].count("\n") < 35
+    text = whole(made, width=120, color=False)
+    assert re.search(r"^FLAN_ALPACA_XXL_BLIP2 +6\.74† +6\.60 +99\.32 +3\.26 +4\.20 ", text, flags=re.MULTILINE)
+    short = as_text(made, width=100, color=False)
+    assert line_of(short, "FLAN_ALPACA_XXL_BLIP2 ").split()[1:4] == ["6.74", "[6.66,", "6.81]"]
+    assert short.count("\n") < 25
 
 
 def asked(*questions):

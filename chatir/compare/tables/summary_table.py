@@ -1,0 +1,255 @@
+"""The table that answers first: a row for each run or group of seeds, its primary figures, and what is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from chatir.compare.comparison import Comparison, Difference, Estimate, Summary
+from chatir.compare.measures import MANY_IMAGES, NOT_GIVEN, Measure, interval_decimals, measure, number
+from chatir.compare.statistics.differences import ALPHA
+from chatir.compare.tables.table import DIFFERS, Cell, Column, Mark, Table, at_round, counted
+
+KEY = "summary"
+BASELINE, NOT_TESTED, NO_DIFFERENCE, TOO_FEW = "baseline", "not tested", "no difference shown", "too few to decide"
+WITHHELD = "withheld"
+FEW_MEANING = f"p (Holm) cannot reach {ALPHA} with so few images, or so few targets that only one of the two found"
+WITHHELD_SIGN = "‡"
+PRIMARY = ("repeats_per_dialog", "hits@10", "bri")
+"""The measures of the table, in the order of their columns."""
+HEADLINE = ("hits@10", "bri", "repeats_per_dialog")
+"""The same in the order in which a decision names them."""
+
+_TESTS = {"mcnemar": "exact McNemar test", "sign-flip": "paired sign-flip permutation test"}
+_HELD_BACK = {
+    "gate": "over all rounds, but is not shown to rank targets better at a given round",
+    "gate-opposed": "over all rounds, but ranks targets worse at a given round",
+}
+
+
+def summary_table(comparison: Comparison, *, intervals: Sequence[str] = PRIMARY, daggers: bool = False) -> Table | None:
+    """The primary figures of each run or group of seeds, by each retriever; None where there are none.
+
+    intervals: the measures that have their 95% intervals beside them. daggers: whether marks beside the figures say
+    what is decided, instead of a column of words.
+    """
+    found = [one for summary in comparison.summaries for one in summary.estimates]
+    metrics = [metric for metric in PRIMARY if any(one.metric == metric for one in found)]
+    if not metrics:
+        return None
+    ranked = dict.fromkeys(one.retriever for one in found if one.retriever)
+    labels: list[str | None] = [*ranked] if ranked else [None]
+    decides = len(comparison.summaries) > 1 and not daggers
+    rows = tuple(
+        tuple(_row(comparison, summary, label, metrics, intervals, daggers, len(labels) > 1, decides))
+        for label in labels
+        for summary in comparison.summaries
+    )
+    columns = tuple(_columns(comparison, metrics, len(labels) > 1, decides))
+    marks = tuple(_marks(comparison, columns, rows, metrics, labels))
+    return Table(KEY, "Summary", _about(comparison, metrics, labels), columns, rows, marks)
+
+
+def _columns(comparison: Comparison, metrics: Sequence[str], several: bool, decides: bool) -> Iterator[Column]:
+    yield Column("run", numeric=False)
+    if several:
+        yield Column("retriever", numeric=False)
+    for metric in metrics:
+        known = measure(metric, comparison.images)
+        hits = metric == "hits@10"
+        detail = ", ".join(part for part in (known.unit, at_round(comparison.rounds) if hits else "") if part)
+        yield Column(known.name, detail, known.better)
+        if hits:
+            yield Column("chance", "%")
+    if decides:
+        yield Column("decision", numeric=False)
+
+
+def _row(
+    comparison: Comparison,
+    summary: Summary,
+    label: str | None,
+    metrics: Sequence[str],
+    intervals: Sequence[str],
+    daggers: bool,
+    several: bool,
+    decides: bool,
+) -> Iterator[Cell]:
+    own = {one.metric: one for one in _differences(comparison, summary, label)}
+    baseline = summary.name == comparison.baseline
+    yield Cell(f"{summary.name} ({BASELINE})" if baseline and daggers else summary.name)
+    if several:
+        yield Cell(label or "")
+    for metric in metrics:
+        known = measure(metric, comparison.images)
+        estimate = _estimate(summary, metric, label)
+        mark = _dagger(own.get(metric)) if daggers else ""
+        yield Cell(_figure(known, estimate, comparison.images, metric in intervals), mark=mark)
+        if metric == "hits@10":
+            yield Cell(known.text(estimate.chance if estimate else None))
+    if decides:
+        yield Cell(BASELINE if baseline else _decision(comparison, summary, label, list(own.values()), metrics))
+
+
+def _estimate(summary: Summary, metric: str, label: str | None) -> Estimate | None:
+    return summary[metric, None if metric == "repeats_per_dialog" else label]
+
+
+def _figure(known: Measure, one: Estimate | None, images: int, interval: bool) -> str:
+    """`66.0 [56, 75]`, of a group `66.0 ± 1.2 [58, 74]`; a dash where it cannot be given."""
+    text = known.text(one.value if one else None)
+    if one is None or text == NOT_GIVEN:
+        return NOT_GIVEN
+    if one.between_seeds is not None:
+        text += f" ± {known.text(one.between_seeds)}"
+    if not interval or one.low != one.low:
+        return text
+    low, high = one.low * known.scale, one.high * known.scale
+    whole = 0 if images < MANY_IMAGES else 1  # one image is a hundredth of a hundred, and a tenth of a thousand
+    decimals = min(known.decimals, interval_decimals(0, low, high)) if low < high else known.decimals
+    decimals = whole if known.unit == "%" else decimals
+    return f"{text} [{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def _differences(comparison: Comparison, summary: Summary, label: str | None) -> list[Difference]:
+    """Its primary differences from the baseline, those by other retrievers aside, in the order of `HEADLINE`."""
+    own = [
+        one
+        for one in comparison.differences
+        if one.primary and (one.a, one.b) == (comparison.baseline, summary.name) and one.retriever in (None, label)
+    ]
+    return sorted(own, key=lambda one: HEADLINE.index(one.metric))
+
+
+def _dagger(one: Difference | None) -> str:
+    if one is None:
+        return ""
+    return DIFFERS if one.decided else WITHHELD_SIGN if one.withheld else ""
+
+
+def _decision(
+    comparison: Comparison, summary: Summary, label: str | None, own: Sequence[Difference], metrics: Sequence[str]
+) -> str:
+    """What is decided against the baseline: every measure that differs by its name."""
+    if not own:
+        return NOT_TESTED
+    said: dict[str, list[str]] = {}
+    for one in own:
+        said.setdefault(outcome(one, comparison.images), []).append(measure(one.metric, 0).name)
+    open_ = said.pop(NO_DIFFERENCE, [])
+    few = said.pop(TOO_FEW, [])
+    parts = [f"{word}: {', '.join(names)}" for word, names in said.items()]
+    untested = list(_untested(comparison, summary, label, own))
+    if not parts:
+        word = NO_DIFFERENCE if open_ else TOO_FEW
+        whole = len(own) == len(metrics)
+        parts = [word if whole else f"{word}: {', '.join(open_ + few)}"]
+    return "; ".join([*parts, *([f"{NOT_TESTED}: {', '.join(untested)}"] if untested else [])])
+
+
+def _untested(comparison: Comparison, summary: Summary, label: str | None, own: Sequence[Difference]) -> Iterator[str]:
+    """The measures that both have, and that are not tested."""
+    first = next(one for one in comparison.summaries if one.name == comparison.baseline)
+    for metric in HEADLINE:
+        both = _estimate(summary, metric, label) and _estimate(first, metric, label)
+        if both and metric not in [one.metric for one in own]:
+            yield measure(metric, 0).name
+
+
+def outcome(one: Difference, images: int) -> str:
+    """What is decided of a primary difference, in the words of tables."""
+    if one.decided:
+        way, better = "higher" if one.delta > 0 else "lower", measure(one.metric, images).better
+        return way if better is None else "better" if way == better else "worse"
+    if one.withheld is not None:
+        return WITHHELD
+    return TOO_FEW if (one.least_p or 0) > ALPHA else NO_DIFFERENCE
+
+
+def withheld_meaning(differences: Sequence[Difference]) -> str:
+    """Why these differences are withheld, as far as they are."""
+    return ", or ".join(words for why, words in _HELD_BACK.items() if any(one.withheld == why for one in differences))
+
+
+def _about(comparison: Comparison, metrics: Sequence[str], labels: Sequence[str | None]) -> str:
+    return " ".join(_sentences(comparison, metrics, labels))
+
+
+def _sentences(comparison: Comparison, metrics: Sequence[str], labels: Sequence[str | None]) -> Iterator[str]:
+    yield f"{counted(comparison.images, 'image')}, {counted(comparison.rounds, 'round')} a dialog."
+    rankings = {label: run.retrieval[label].ranking for run in comparison.runs for label in run.retrieval}
+    for label in labels:
+        if label is not None:
+            yield f"Ranked by {label} in {rankings[label].images:,} images."
+    if "hits@10" in metrics:
+        yield "Hits@10: targets ranked 10 or better in any round so far."
+    if "bri" in metrics:
+        yield "BRI: mean over rounds of ln of the best rank so far."
+    tested = [one for one in comparison.differences if one.primary]
+    if tested:
+        yield f"Tested against {comparison.baseline}: {_tests(tested)}."
+
+
+def _tests(tested: Sequence[Difference]) -> str:
+    """By which test each measure is held against the baseline, and how p is adjusted."""
+    by: dict[str, dict[str, None]] = {}
+    for one in sorted(tested, key=lambda one: HEADLINE.index(one.metric)):
+        by.setdefault(_TESTS[one.test or "sign-flip"], {})[measure(one.metric, 0).name] = None
+    parts = [f"{', '.join(names)} by the {test}" for test, names in by.items()]
+    if any(one.gate_p is not None for one in tested):
+        parts.append("what ranks decide also by the ranks at each round (sign-flip)")
+    return f"{'; '.join(parts)}; p adjusted by Holm over {counted(len(tested), 'test')}"
+
+
+def _marks(
+    comparison: Comparison,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    metrics: Sequence[str],
+    labels: Sequence[str | None],
+) -> Iterator[Mark]:
+    figures = [cell for row in rows for cell, column in zip(row, columns, strict=True) if column.numeric]
+    texts = " ".join(cell.text for cell in figures)
+    if "[" in texts:
+        yield Mark("[ ]", "95% interval")
+    if "±" in texts:
+        yield Mark("±", "standard deviation between seeds")
+    if "hits@10" in metrics:
+        yield Mark("chance", "Hits@10 of targets drawn at random")
+    if "bri" in metrics:
+        yield Mark("exp(BRI)", "a typical best rank")
+    directions = {column.better for column in columns}
+    yield from (Mark(sign, f"{way} is better") for sign, way in (("↓", "lower"), ("↑", "higher")) if way in directions)
+    own = [one for label in labels for each in comparison.summaries for one in _differences(comparison, each, label)]
+    marked = {cell.mark for cell in figures}
+    if DIFFERS in marked:
+        yield Mark(DIFFERS, f"differs from the baseline, p (Holm) at most {ALPHA}")
+    if WITHHELD_SIGN in marked:
+        yield Mark(WITHHELD_SIGN, f"differs {withheld_meaning(own)}")
+    if columns[-1].name == "decision":
+        yield from _decision_marks([row[-1].text for row in rows], own)
+    if any(cell.text == NOT_GIVEN for cell in figures):
+        yield Mark(NOT_GIVEN, ", or ".join(_missing(comparison, metrics, labels)))
+
+
+def _decision_marks(decisions: Sequence[str], own: Sequence[Difference]) -> Iterator[Mark]:
+    words = " ".join(decisions)
+    if WITHHELD in words:
+        yield Mark(WITHHELD, f"differs {withheld_meaning(own)}")
+    if TOO_FEW in words:
+        yield Mark(TOO_FEW, FEW_MEANING)
+    if NOT_TESTED in words:
+        yield Mark(NOT_TESTED, "other lengths, stopped at hits, or no questions")
+
+
+def _missing(comparison: Comparison, metrics: Sequence[str], labels: Sequence[str | None]) -> Iterator[str]:
+    """Why figures are not given."""
+    summaries = comparison.summaries
+    if "repeats_per_dialog" in metrics and any(_estimate(one, "repeats_per_dialog", None) is None for one in summaries):
+        yield "most rounds hold no question"
+    ranked = [
+        _estimate(one, metric, label) for one in summaries for label in labels for metric in metrics[-2:] if label
+    ]
+    if any(one is None for one in ranked):
+        yield "not ranked"
+    if any(one and one.metric == "hits@10" and one.chance is None for one in ranked):
+        yield "chance is known once 'chatir score' has ranked again"
