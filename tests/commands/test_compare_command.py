@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from compare.made_runs import CLIP, made_run, named, same_question
 
 from chatir import Dialog
-from chatir.cli import run
+from chatir.cli import commands, run
 from chatir.dialog import Round
 from chatir.simulate import write_dialogs
 
@@ -101,6 +102,17 @@ def test_a_measure_that_is_unknown_is_told_before_anything_is_read(typed: Typed)
     assert (code, out) == (2, "")
     assert err.startswith("chatir: measure 'hits@7' is unknown; the measures are repeats_per_dialog")
     assert "hits@7" in typed("compare", "none.json", "--k", "7", "--measures", "hits@7,hits@9")[2]
+
+
+@pytest.mark.parametrize(
+    ("typed_so_far", "offered"),
+    [("hits@", ["hits@1", "hits@50"]), ("bri,rec", ["bri,recall@1", "bri,recall@50"]), ("hits@1,bri,b", []), ("x", [])],
+)
+def test_measures_are_offered_after_every_comma_each_once(typed_so_far: str, offered: list[str]) -> None:
+    found = ShellComplete(commands, {}, "chatir", "").get_completions(
+        ["compare", "a.json", "--k", "1,50", "--measures"], typed_so_far
+    )
+    assert [one.value for one in found] == offered
 
 
 def test_figures_and_report_are_written(typed: Typed, files: list[str], tmp_path: Path) -> None:

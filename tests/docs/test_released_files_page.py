@@ -10,7 +10,7 @@ import pytest
 from docs.pages import PROJECT, Page
 
 
-def test_the_comparison_on_the_page_is_what_a_terminal_of_118_columns_shows(
+def test_the_comparisons_on_the_page_are_what_a_terminal_of_118_columns_shows(
     shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from chatir.compare import compare
@@ -20,7 +20,9 @@ def test_the_comparison_on_the_page_is_what_a_terminal_of_118_columns_shows(
     for name in names:
         shutil.copy(shared / "data" / "chatir" / "dialogues" / name, tmp_path)
     monkeypatch.chdir(tmp_path)
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", as_text(compare(names), width=118, color=True))
+    made = compare(names)
     page = Page(PROJECT / "docs" / "explanation" / "released-files.md")
     texts = [block.text for block in page.plain("text")]
-    assert "\n".join(line.rstrip() for line in f"{shown.rstrip()}\n".split("\n")) in texts
+    for everything in (False, True):
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", as_text(made, width=118, color=True, everything=everything))
+        assert "\n".join(line.rstrip() for line in f"{shown.rstrip()}\n".split("\n")) in texts

@@ -177,7 +177,7 @@ def tidy(comparison: Comparison) -> DataFrame:
 
     rows = [*_run_rows(comparison), *_group_rows(comparison), *map(_difference_row, comparison.differences)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.astype({**dict.fromkeys(_WHOLE, "Int64"), "decided": "boolean"})
+    return frame.astype({**dict.fromkeys(_WHOLE, "Int64"), "decided": "boolean", "withheld": object})
 
 
 def _run_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:

@@ -119,16 +119,19 @@ def _pair_marks(
     columns: Sequence[Column], rows: Iterable[Sequence[Cell]], differences: Sequence[Difference]
 ) -> Iterator[Mark]:
     texts = {cell.text for row in rows for cell in row}
-    yield Mark("effect", "Cohen's g for Hits and Recall of two runs, else mean difference / standard deviation")
+    shares = any(one.metric.partition("@")[0] in ("hits", "recall", "failed_dialogs") for one in differences)
+    g = "Cohen's g for Hits, Recall and failed dialogs of two runs, else " if shares else ""
+    yield Mark("effect", f"{g}mean difference / standard deviation")
     gated = Column("p", "of gate") in columns
     if gated:
         yield Mark("p of gate", "whether targets are ranked better at a given round, which more draws cannot feign")
     if Column("p (Holm)") in columns:
         larger = "the larger of the two p, 1 where they disagree about who is better" if gated else "p"
         yield Mark("p (Holm)", f"{larger}, adjusted by Holm")
+    decided = ", ".join(word for word in ("better", "worse", "higher", "lower") if word in texts)
+    if decided:
+        yield Mark(decided, f"p (Holm) is at most {ALPHA} and the adjusted interval leaves 0 out")
     decisions = {
-        "better": f"p (Holm) is at most {ALPHA} and the adjusted interval leaves 0 out",
-        "worse": "the same, the other way",
         NO_DIFFERENCE: f"p (Holm) is above {ALPHA} or the adjusted interval holds 0",
         WITHHELD: f"differs {withheld_meaning(differences)}",
         TOO_FEW: FEW_MEANING,

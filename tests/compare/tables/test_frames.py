@@ -147,7 +147,7 @@ def test_the_tidy_table_holds_every_figure_of_every_run():
 
 def test_csv_is_read_back_as_it_was():
     frame = tidy(full(PLAIN))
-    types = {"round": "Int64", "n": "Int64", "decided": "boolean"}
+    types = {"round": "Int64", "n": "Int64", "decided": "boolean", "withheld": object}
     back = pd.read_csv(io.StringIO(as_csv(full(PLAIN))), dtype=types)
     texts = ["versus", "retriever", "corpus", "test", "withheld"]
     pd.testing.assert_frame_equal(back.fillna(dict.fromkeys(texts, "")), frame.fillna(dict.fromkeys(texts, "")))
