@@ -178,7 +178,7 @@ def _sentences(comparison: Comparison, metrics: Sequence[str], labels: Sequence[
     yield f"{counted(comparison.images, 'image')}, {counted(comparison.rounds, 'round')} a dialog."
     rankings = {label: run.retrieval[label].ranking for run in comparison.runs for label in run.retrieval}
     for label in labels:
-        if label is not None:
+        if label in rankings:
             yield f"Ranked by {label} in {rankings[label].images:,} images."
     if "hits@10" in metrics:
         yield "Hits@10: targets ranked 10 or better in any round so far."
