@@ -110,7 +110,7 @@ def compare(
     """
     from chatir.compare import compare as compare_files
     from chatir.compare.chosen_measures import check_measures, only_measures
-    from chatir.compare.statistics.sides import PRIMARY_K
+    from chatir.compare.measures import PRIMARY_K
     from chatir.compare.tables.summary_table import PRIMARY
 
     check_folder(images)

@@ -50,7 +50,7 @@ def test_it_shows_each_command_then_tables_verdicts_and_the_path_of_the_report(p
     verdicts = {run: line for line in printed.splitlines() for run, told, _ in [line.partition(": ")] if told}
     assert "repeats itself more" in verdicts["greedy"]
     assert verdicts["greedy"].endswith("; about the questioners")
-    assert verdicts["people"].endswith("; about the runs: BLIP2 answers in first-unasked, Human in people")
+    assert verdicts["people"].endswith("; about the runs: scenes:blip2 answers in first-unasked, Human in people")
     assert set(RUNS) - {"first-unasked"} <= set(verdicts)
     for name in RUNS:
         assert len(read_dialogs(folder / "demo" / "outputs" / f"{name}.json")) == 100

@@ -263,7 +263,7 @@ def test_the_frames_hold_the_same(tmp_path: Path) -> None:
     files = [made_run(tmp_path, name, ranks=[(CLIP, rank_of)]) for name in "AB"]
     found = compare(files)
     frames = found.frames
-    assert set(frames) == {"runs", "curves", "differences", "answers", "dialogs", "ranks"}
+    assert set(frames) == {"summary", "runs", "curves", "differences", "answers", "dialogs", "ranks"}
     assert frames["runs"]["run"].tolist() == ["A", "B"]
     assert len(frames["differences"]) == len(found.differences)
     assert len(frames["dialogs"]) == 8

@@ -10,9 +10,8 @@ import numpy as np
 
 from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.dialog_counts import LANGUAGE, REPETITION
-from chatir.compare.measures import NOT_GIVEN, Measure, measure
+from chatir.compare.measures import NOT_GIVEN, PRIMARY_K, Measure, measure
 from chatir.compare.statistics.differences import ALPHA
-from chatir.compare.statistics.sides import PRIMARY_K
 from chatir.compare.tables.table import BEST, DIFFERS, Cell, Column, Mark, Table, at_round, counted, run_name
 
 
