@@ -29,9 +29,8 @@ _WORDS = {
 """What it means if the figure of b is higher than that of a, and if it is lower."""
 
 _WITHHELD = {
-    "gate": "over all rounds, but is not shown to rank them better at a given round: more different queries, not shown "
-    "to be better ones",
-    "gate-opposed": "over all rounds, but ranks them worse at a given round: more different queries, and worse ones",
+    "gate": "is not shown to rank them better at a given round: more different queries, not shown to be better ones",
+    "gate-opposed": "ranks them worse at a given round: more different queries, and worse ones",
 }
 
 
@@ -58,11 +57,13 @@ def _parts(own: Sequence[Difference], name: str, several: bool) -> Iterator[str]
         first, *others = decided
         headline = f"{_words(first, several)} than {name} ({_figures(first)})"
         yield _listed([headline, *(_words(one, several) for one in others)])
-    for one in own:
-        if one.withheld is not None:
-            low, high = _ends(one)
-            figures = f"{_delta(one)}, 95% CI {low} to {high}; p at a given round {_equals(one.gate_p)}"
-            yield f"{_words(one, several)} than {name} {_WITHHELD[one.withheld]} ({figures})"
+    for why, but in _WITHHELD.items():
+        if held := [one for one in own if one.withheld == why]:
+            first, *others = held
+            low, high = _ends(first)
+            headline = f"{_words(first, several)} than {name} ({_delta(first)}, 95% CI {low} to {high})"
+            over_all = _listed([headline, *(_words(one, several) for one in others)])
+            yield f"{over_all} over all rounds, but {but} (p {_equals(first.gate_p)})"
     if not decided and (open_ := [one for one in own if one.withheld is None]):
         if all((one.least_p or 0) > ALPHA for one in open_):
             yield f"{open_[0].n:,} images are too few to tell it from {name}: {_few(open_)}"
