@@ -111,7 +111,7 @@ def compare(
     from chatir.compare import compare as compare_files
     from chatir.compare.chosen_measures import check_measures, only_measures
     from chatir.compare.measures import PRIMARY_K
-    from chatir.compare.tables.summary_table import PRIMARY
+    from chatir.compare.summary_words import PRIMARY
 
     check_folder(images)
     _check_outputs(files, figures, report)

@@ -176,7 +176,8 @@ def _tell_of_chance(told: Sequence[Summary], note: Callable[[str], None]) -> Non
             if estimate.chance is not None and estimate.low <= estimate.chance:
                 whose = f"{printable(one.name)}: its Hits@{PRIMARY_K} by {printable(estimate.retriever or '')}"
                 figures = f"{estimate.value:.1f}%, 95% CI {estimate.low:.1f} to {estimate.high:.1f}"
-                note(f"{whose} ({figures}) is not shown to be above chance ({estimate.chance:.1f}%)")
+                verb = "is not above" if estimate.value <= estimate.chance else "is not shown to be above"
+                note(f"{whose} ({figures}) {verb} chance ({estimate.chance:.1f}%)")
 
 
 def _side(sides: Sequence[Side], name: str | None) -> Side:

@@ -88,8 +88,9 @@ def dialogue_files(named: Sequence[Path], note: Callable[[str], None]) -> list[P
     if not kept:
         there = f"none of the {len(files):,} files named" if not folders else f"no file in {', '.join(map(str, named))}"
         raise InputError(f"{there} is a dialogue file; 'chatir runs' lists what a folder holds")
-    if left_out:
-        note(_skipped(left_out))
+    beside = {path.with_suffix(".run") for path in kept}
+    if others := [path for path in left_out if path not in beside]:
+        note(_skipped(others))
     for path in left_out:
         if path.suffix == ".run" and not any(map(os.path.lexists, map(path.with_suffix, (".json", ".json.kept")))):
             note(f"{path}: has no dialogue file yet and is not compared; 'chatir simulate' continues the run")

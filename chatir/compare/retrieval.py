@@ -103,7 +103,7 @@ def _tell_of_missing(
 ) -> None:
     """Name the runs that a retriever has not ranked, and the line that does it: as it was typed for the others."""
     if not typed:
-        note(f"no curves without ranks: {_score_line(runs, DEFAULT_SEARCH)}")
+        note(f"no run has ranks, so there is no Hits@K and no BRI; to rank them: {_score_line(runs, DEFAULT_SEARCH)}")
     for label, words in typed.items():
         missing = [run for run, own in zip(runs, found, strict=True) if label not in own]
         if missing:

@@ -10,6 +10,7 @@ from chatir.compare.runs import Run
 from chatir.compare.statistics.differences import ALPHA, shared_labels
 from chatir.compare.statistics.sides import Pair, Side
 from chatir.compare.statistics.significance import least_sign_flip
+from chatir.compare.summary_words import HEADLINE
 from chatir.plain_data import brief, unequal
 
 FREE = frozenset({"questioner", "answerer", "seed", "deterministic"})
@@ -17,9 +18,6 @@ FREE = frozenset({"questioner", "answerer", "seed", "deterministic"})
 
 SHOWN = 4
 """Settings that a sentence names at most."""
-
-HEADLINE = (f"hits@{PRIMARY_K}", "bri", "repeats_per_dialog")
-"""The primary figures in the order in which a verdict tells of them."""
 
 _WORDS = {
     f"hits@{PRIMARY_K}": ("finds more targets", "finds fewer targets"),
@@ -63,14 +61,14 @@ def _parts(own: Sequence[Difference], name: str, several: bool) -> Iterator[str]
             low, high = _ends(first)
             headline = f"{_words(first, several)} than {name} ({_delta(first)}, 95% CI {low} to {high})"
             over_all = _listed([headline, *(_words(one, several) for one in others)])
-            yield f"{over_all} over all rounds, but {but} (p {_equals(first.gate_p)})"
+            yield f"{over_all} over all rounds, but {but} (round by round p {_equals(first.gate_p)})"
     if not decided and (open_ := [one for one in own if one.withheld is None]):
         if all((one.least_p or 0) > ALPHA for one in open_):
             yield f"{open_[0].n:,} images are too few to tell it from {name}: {_few(open_)}"
         else:
             nearest = min(open_, key=lambda one: one.p_holm or 0.0)
-            names = _listed([measure(one, 0).name for one in dict.fromkeys(one.metric for one in open_)], "or")
-            yield f"no difference from {name} is shown in {names} (smallest p: {_named(nearest)}{_figures(nearest)})"
+            names = _listed([measure(one, 0).name for one in dict.fromkeys(one.metric for one in open_)])
+            yield f"undecided against {name} in {names} (smallest p: {_named(nearest)}{_figures(nearest)})"
 
 
 def _words(one: Difference, several: bool) -> str:

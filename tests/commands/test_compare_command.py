@@ -48,7 +48,7 @@ def files(tmp_path: Path) -> list[str]:
 def test_the_table_says_who_repeats_questions_and_who_finds_the_images(typed: Typed, files: list[str]) -> None:
     code, out, err = typed("compare", *files)
     assert (code, err) == (0, "")
-    assert out.splitlines()[0] == "2 runs: 12 images, 3 rounds a dialog; ranked by CLIP in 1,000 images"
+    assert out.splitlines()[0] == "2 runs: 12 images, 3 rounds a dialog; each ranked by CLIP among 1,000 images"
     assert re.search(r"^B +2\.00 .* 0\.0 \[0, 24\] .* worse: Hits@10, BRI, repeats$", out, flags=re.MULTILINE)
     assert "\nB: finds fewer targets than A (-100 points" in out
     assert "\x1b" not in out
@@ -66,7 +66,7 @@ def test_json_is_printed_alone(typed: Typed, files: list[str]) -> None:
 def test_every_format_names_both_runs_and_the_primary_figures(typed: Typed, files: list[str], form: str) -> None:
     code, out, err = typed("compare", *files, "--format", form)
     assert code == 0
-    assert "B: its Hits@10 by CLIP (0.0%, 95% CI 0.0 to 24.2) is not shown to be above chance (4.0%)" in err + out
+    assert "B: its Hits@10 by CLIP (0.0%, 95% CI 0.0 to 24.2) is not above chance (4.0%)" in err + out
     if form == "csv":
         rows = list(csv.DictReader(io.StringIO(out)))
         assert {row["run"] for row in rows} == {"A", "B"}

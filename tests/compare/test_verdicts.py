@@ -45,7 +45,7 @@ def test_a_questioner_that_repeats_itself_is_told_so_with_how_sure_one_can_be(tm
 def test_no_difference_is_told_as_none_shown(tmp_path: Path) -> None:
     found = compare([made_run(tmp_path, "A", targets=8), made_run(tmp_path, "B", targets=8)])
     assert found.verdicts[0].sentence == (
-        "B: no difference from A is shown in repeats (smallest p: repeats 0.00 a dialog, 95% CI 0.00 to 0.00, "
+        "B: undecided against A in repeats (smallest p: repeats 0.00 a dialog, 95% CI 0.00 to 0.00, "
         "p (Holm) = 1.000); about the questioners"
     )
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chatir.compare.comparison import Comparison, Difference, Estimate
-from chatir.compare.measures import MANY_IMAGES, PRIMARY_K, interval_decimals, measure, number
-from chatir.compare.statistics.differences import ALPHA
-from chatir.compare.verdicts import HEADLINE
+from chatir.compare.comparison import Comparison, Estimate, Summary
+from chatir.compare.measures import PRIMARY_K
+from chatir.compare.summary_words import decision_text, decisions, figure_texts
 
 HITS = f"hits@{PRIMARY_K}"
 
@@ -45,51 +43,19 @@ def summary_rows(comparison: Comparison, label: str | None) -> list[Row]:
                 hits=_figure(comparison, hits),
                 bri=_figure(comparison, each["bri", label]),
                 drawn=hits if _figure(comparison, hits) else None,
-                decisions=() if each.name == comparison.baseline else tuple(_decisions(comparison, each.name, label)),
+                decisions=() if each.name == comparison.baseline else tuple(_decisions(comparison, each, label)),
             )
         )
     return rows
 
 
 def _figure(comparison: Comparison, one: Estimate | None) -> Figure | None:
-    if one is None or not math.isfinite(one.value):
-        return None
-    known = measure(one.metric, comparison.images)
-    least = 0 if known.unit == "%" and comparison.images < MANY_IMAGES else known.decimals
-    digits = interval_decimals(least, one.low, one.high)
-    interval = f"[{number(one.low, digits)}, {number(one.high, digits)}]"
-    seeds = () if one.between_seeds is None else (f"SD over seeds {known.text(one.between_seeds)}",)
-    return known.text(one.value), interval, *seeds
+    text, interval, seeds = figure_texts(one, comparison.images)
+    return (text, interval, *([f"SD over seeds {seeds}"] if seeds else [])) if interval else None
 
 
-def _decisions(comparison: Comparison, name: str, label: str | None) -> Iterator[tuple[str, str]]:
-    """What is decided about a run, in a few words; what is withheld; if neither, why."""
-    own = [
-        one
-        for one in comparison.differences
-        if one.primary and (one.a, one.b) == (comparison.baseline, name) and one.retriever in (None, label)
-    ]
-    own.sort(key=lambda one: HEADLINE.index(one.metric))
-    for kind in ("better", "worse"):
-        if measures := [_name(one) for one in own if one.decided and _kind(one) == kind]:
-            yield kind, f"{kind}: {', '.join(measures)}"
-    if withheld := [_name(one) for one in own if one.withheld is not None]:
-        yield "open", f"withheld: {', '.join(withheld)}"
-    if not any(one.decided or one.withheld for one in own):
-        yield "open", _undecided(own)
-    if own and label is not None and not any(one.retriever for one in own):
-        yield "open", "retrieval not tested"
-
-
-def _undecided(own: list[Difference]) -> str:
-    if not own:
-        return "not tested"
-    return "too few images" if all((one.least_p or 0) > ALPHA for one in own) else "no difference shown"
-
-
-def _kind(one: Difference) -> str:
-    return "better" if (one.delta > 0) == (measure(one.metric, one.n).better == "higher") else "worse"
-
-
-def _name(one: Difference) -> str:
-    return measure(one.metric, one.n).name
+def _decisions(comparison: Comparison, each: Summary, label: str | None) -> Iterator[tuple[str, str]]:
+    """What is decided about a run, each with its kind."""
+    for decision in decisions(comparison, each, label):
+        word = decision[0]
+        yield word if word in ("better", "worse") else "open", decision_text(decision)

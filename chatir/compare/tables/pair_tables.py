@@ -15,10 +15,10 @@ from chatir.compare.measures import (
     percent_level,
 )
 from chatir.compare.statistics.differences import ALPHA
-from chatir.compare.tables.summary_table import FEW_MEANING, NO_DIFFERENCE, TOO_FEW, WITHHELD, outcome, withheld_meaning
+from chatir.compare.summary_words import TOO_FEW, UNDECIDED, WITHHELD, outcome, word_meaning
 from chatir.compare.tables.table import Cell, Column, Mark, Table, at_round, counted, run_name
 
-UNDECIDED = "No verdict rests on these."
+DESCRIBED = "No verdict rests on these."
 
 
 def difference_tables(comparison: Comparison) -> list[Table]:
@@ -29,8 +29,13 @@ def difference_tables(comparison: Comparison) -> list[Table]:
     curves = [each for each in comparison.differences if not each.primary and each.round not in last]
     kinds = (
         ("primary", "Primary differences", "", primary),
-        ("descriptive", "Descriptive differences", f"{UNDECIDED} p is not adjusted for their number.", descriptive),
-        ("rounds", "Differences round by round", f"{UNDECIDED} Intervals hold for all rounds together.", curves),
+        (
+            "descriptive",
+            "Descriptive differences",
+            f"{DESCRIBED} p is not adjusted for their number.",
+            descriptive,
+        ),
+        ("rounds", "Differences round by round", f"{DESCRIBED} Intervals hold for all rounds together.", curves),
     )
     return [_differences(comparison, *kind) for kind in kinds if kind[-1]]
 
@@ -131,12 +136,7 @@ def _pair_marks(
     decided = ", ".join(word for word in ("better", "worse", "higher", "lower") if word in texts)
     if decided:
         yield Mark(decided, f"p (Holm) is at most {ALPHA} and the adjusted interval leaves 0 out")
-    decisions = {
-        NO_DIFFERENCE: f"p (Holm) is above {ALPHA} or the adjusted interval holds 0",
-        WITHHELD: f"differs {withheld_meaning(differences)}",
-        TOO_FEW: FEW_MEANING,
-    }
-    yield from (Mark(word, meaning) for word, meaning in decisions.items() if word in texts)
+    yield from (Mark(word, word_meaning(word, differences)) for word in (UNDECIDED, WITHHELD, TOO_FEW) if word in texts)
     if NOT_GIVEN in texts:
         yield Mark(NOT_GIVEN, "not given")
 

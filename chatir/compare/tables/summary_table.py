@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chatir.compare.comparison import Comparison, Difference, Estimate, Summary
-from chatir.compare.measures import MANY_IMAGES, NOT_GIVEN, Measure, interval_decimals, measure, number
+from chatir.compare.measures import NOT_GIVEN, measure
 from chatir.compare.statistics.differences import ALPHA
+from chatir.compare.summary_words import (
+    BASELINE,
+    HEADLINE,
+    NOT_TESTED,
+    PRIMARY,
+    TOO_FEW,
+    UNDECIDED,
+    WITHHELD,
+    decision_text,
+    decisions,
+    figure_texts,
+    primary_differences_of,
+    word_meaning,
+)
 from chatir.compare.tables.table import DIFFERS, Cell, Column, Mark, Table, at_round, counted
 
 KEY = "summary"
-BASELINE, NOT_TESTED, NO_DIFFERENCE, TOO_FEW = "baseline", "not tested", "no difference shown", "too few to decide"
-WITHHELD = "withheld"
-FEW_MEANING = f"p (Holm) cannot reach {ALPHA} with so few images, or so few targets that only one of the two found"
 WITHHELD_SIGN = "‡"
-PRIMARY = ("repeats_per_dialog", "hits@10", "bri")
-"""The measures of the table, in the order of their columns."""
-HEADLINE = ("hits@10", "bri", "repeats_per_dialog")
-"""The same in the order in which a decision names them."""
 
 _TESTS = {"mcnemar": "exact McNemar test", "sign-flip": "paired sign-flip permutation test"}
-_HELD_BACK = {
-    "gate": "over all rounds, but is not shown to rank targets better at a given round",
-    "gate-opposed": "over all rounds, but ranks targets worse at a given round",
-}
 
 
 def summary_table(comparison: Comparison, *, intervals: Sequence[str] = PRIMARY, daggers: bool = False) -> Table | None:
@@ -74,7 +77,7 @@ def _row(
     several: bool,
     decides: bool,
 ) -> Iterator[Cell]:
-    own = {one.metric: one for one in _differences(comparison, summary, label)}
+    own = {one.metric: one for one in primary_differences_of(comparison, summary.name, label)}
     baseline = summary.name == comparison.baseline
     yield Cell(f"{summary.name} ({BASELINE})" if baseline and daggers else summary.name)
     if several:
@@ -83,91 +86,28 @@ def _row(
         known = measure(metric, comparison.images)
         estimate = _estimate(summary, metric, label)
         mark = _dagger(own.get(metric)) if daggers else ""
-        yield Cell(_figure(known, estimate, comparison.images, metric in intervals), mark=mark)
+        yield Cell(_figure(estimate, comparison.images, metric in intervals), mark=mark)
         if metric == "hits@10":
             yield Cell(known.text(estimate.chance if estimate else None))
     if decides:
-        yield Cell(BASELINE if baseline else _decision(comparison, summary, label, list(own.values()), metrics))
+        yield Cell(BASELINE if baseline else "; ".join(map(decision_text, decisions(comparison, summary, label))))
 
 
 def _estimate(summary: Summary, metric: str, label: str | None) -> Estimate | None:
     return summary[metric, None if metric == "repeats_per_dialog" else label]
 
 
-def _figure(known: Measure, one: Estimate | None, images: int, interval: bool) -> str:
+def _figure(one: Estimate | None, images: int, interval: bool) -> str:
     """`66.0 [56, 75]`, of a group `66.0 ± 1.2 [58, 74]`; a dash where it cannot be given."""
-    text = known.text(one.value if one else None)
-    if one is None or text == NOT_GIVEN:
-        return NOT_GIVEN
-    if one.between_seeds is not None:
-        text += f" ± {known.text(one.between_seeds)}"
-    if not interval or one.low != one.low:
-        return text
-    low, high = one.low * known.scale, one.high * known.scale
-    whole = 0 if images < MANY_IMAGES else 1  # one image is a hundredth of a hundred, and a tenth of a thousand
-    decimals = min(known.decimals, interval_decimals(0, low, high)) if low < high else known.decimals
-    decimals = whole if known.unit == "%" else decimals
-    return f"{text} [{number(low, decimals)}, {number(high, decimals)}]"
-
-
-def _differences(comparison: Comparison, summary: Summary, label: str | None) -> list[Difference]:
-    """Its primary differences from the baseline, those by other retrievers aside, in the order of `HEADLINE`."""
-    own = [
-        one
-        for one in comparison.differences
-        if one.primary and (one.a, one.b) == (comparison.baseline, summary.name) and one.retriever in (None, label)
-    ]
-    return sorted(own, key=lambda one: HEADLINE.index(one.metric))
+    text, ends, seeds = figure_texts(one, images)
+    text += f" ± {seeds}" if seeds else ""
+    return f"{text} {ends}" if interval and ends else text
 
 
 def _dagger(one: Difference | None) -> str:
     if one is None:
         return ""
     return DIFFERS if one.decided else WITHHELD_SIGN if one.withheld else ""
-
-
-def _decision(
-    comparison: Comparison, summary: Summary, label: str | None, own: Sequence[Difference], metrics: Sequence[str]
-) -> str:
-    """What is decided against the baseline: every measure that differs by its name."""
-    if not own:
-        return NOT_TESTED
-    said: dict[str, list[str]] = {}
-    for one in own:
-        said.setdefault(outcome(one, comparison.images), []).append(measure(one.metric, 0).name)
-    open_ = said.pop(NO_DIFFERENCE, [])
-    few = said.pop(TOO_FEW, [])
-    parts = [f"{word}: {', '.join(names)}" for word, names in said.items()]
-    untested = list(_untested(comparison, summary, label, own))
-    if not parts:
-        word = NO_DIFFERENCE if open_ else TOO_FEW
-        whole = len(own) == len(metrics)
-        parts = [word if whole else f"{word}: {', '.join(open_ + few)}"]
-    return "; ".join([*parts, *([f"{NOT_TESTED}: {', '.join(untested)}"] if untested else [])])
-
-
-def _untested(comparison: Comparison, summary: Summary, label: str | None, own: Sequence[Difference]) -> Iterator[str]:
-    """The measures that both have, and that are not tested."""
-    first = next(one for one in comparison.summaries if one.name == comparison.baseline)
-    for metric in HEADLINE:
-        both = _estimate(summary, metric, label) and _estimate(first, metric, label)
-        if both and metric not in [one.metric for one in own]:
-            yield measure(metric, 0).name
-
-
-def outcome(one: Difference, images: int) -> str:
-    """What is decided of a primary difference, in the words of tables."""
-    if one.decided:
-        way, better = "higher" if one.delta > 0 else "lower", measure(one.metric, images).better
-        return way if better is None else "better" if way == better else "worse"
-    if one.withheld is not None:
-        return WITHHELD
-    return TOO_FEW if (one.least_p or 0) > ALPHA else NO_DIFFERENCE
-
-
-def withheld_meaning(differences: Sequence[Difference]) -> str:
-    """Why these differences are withheld, as far as they are."""
-    return ", or ".join(words for why, words in _HELD_BACK.items() if any(one.withheld == why for one in differences))
 
 
 def _about(comparison: Comparison, metrics: Sequence[str], labels: Sequence[str | None]) -> str:
@@ -214,31 +154,28 @@ def _marks(
     if "±" in texts:
         yield Mark("±", "standard deviation between seeds")
     if "hits@10" in metrics:
-        yield Mark("chance", "Hits@10 of targets drawn at random")
+        yield Mark("chance", "% of the corpus in the 10 best so far")
     if "bri" in metrics:
         yield Mark("exp(BRI)", "a typical best rank")
     directions = {column.better for column in columns}
     yield from (Mark(sign, f"{way} is better") for sign, way in (("↓", "lower"), ("↑", "higher")) if way in directions)
-    own = [one for label in labels for each in comparison.summaries for one in _differences(comparison, each, label)]
+    names = [each.name for each in comparison.summaries]
+    own = [one for label in labels for name in names for one in primary_differences_of(comparison, name, label)]
     marked = {cell.mark for cell in figures}
     if DIFFERS in marked:
         yield Mark(DIFFERS, f"differs from the baseline, p (Holm) at most {ALPHA}")
     if WITHHELD_SIGN in marked:
-        yield Mark(WITHHELD_SIGN, f"differs {withheld_meaning(own)}")
+        yield Mark(WITHHELD_SIGN, word_meaning(WITHHELD, own))
     if columns[-1].name == "decision":
         yield from _decision_marks([row[-1].text for row in rows], own)
     if any(cell.text == NOT_GIVEN for cell in figures):
         yield Mark(NOT_GIVEN, ", or ".join(_missing(comparison, metrics, labels)))
 
 
-def _decision_marks(decisions: Sequence[str], own: Sequence[Difference]) -> Iterator[Mark]:
-    words = " ".join(decisions)
-    if WITHHELD in words:
-        yield Mark(WITHHELD, f"differs {withheld_meaning(own)}")
-    if TOO_FEW in words:
-        yield Mark(TOO_FEW, FEW_MEANING)
-    if NOT_TESTED in words:
-        yield Mark(NOT_TESTED, "other lengths, stopped at hits, or no questions")
+def _decision_marks(decided: Sequence[str], own: Sequence[Difference]) -> Iterator[Mark]:
+    words = " ".join(decided)
+    said = (word for word in (WITHHELD, UNDECIDED, TOO_FEW, NOT_TESTED) if word in words)
+    yield from (Mark(word, word_meaning(word, own)) for word in said)
 
 
 def _missing(comparison: Comparison, metrics: Sequence[str], labels: Sequence[str | None]) -> Iterator[str]:

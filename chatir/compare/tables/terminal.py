@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chatir.compare.comparison import ComparedRun, Comparison
+from chatir.compare.summary_words import PRIMARY
 from chatir.compare.tables import run_tables, summary_table, tables
-from chatir.compare.tables.summary_table import KEY, PRIMARY
+from chatir.compare.tables.summary_table import KEY
 from chatir.compare.tables.table import BEST, Table, counted
 from chatir.compare.tables.terminal_layout import blocks, natural_width, text_console
 from chatir.console import printable
@@ -70,7 +71,8 @@ def as_text(
         _print(console, "")
     _print(console, *(verdict.sentence for verdict in comparison.verdicts), hanging=HANGING)
     _print(console, *(f"note: {note}" for note in notes), hanging=HANGING)
-    _print(console, "", _more(len(comparison.notes) - len(notes), everything, method))
+    tests = sum(one.primary for one in comparison.differences)
+    _print(console, "", _more(len(comparison.notes) - len(notes), tests, everything, method))
     lines = console.file.getvalue().split("\n")  # type: ignore[attr-defined]  # it is a StringIO
     return "\n".join(line.rstrip() for line in lines).rstrip("\n")
 
@@ -83,12 +85,13 @@ def _first_screen(comparison: Comparison, width: int | None, each_run: bool) -> 
     return [*shown, *(run_tables(comparison) if each_run or not found else [])]
 
 
-def _more(notes: int, everything: bool, method: bool) -> str:
+def _more(notes: int, tests: int, everything: bool, method: bool) -> str:
     """What else can be asked for."""
     hidden = f" and {counted(notes, 'more note')}" if notes else ""
     parts = [] if everything else [f"--all: every table{hidden}"]
-    parts += [] if method else ["--method: how it was tested"]
-    return "; ".join([*parts, "--report FILE.html: a page to browse"])
+    of_tests = f" ({counted(tests, 'test')}, Holm)" if tests else ""
+    parts += [] if method else [f"--method: how it was tested{of_tests}"]
+    return "; ".join([*parts, "--report FILE.html: a page"])
 
 
 def _print(console: Console, *lines: str, hanging: int = 0) -> None:
@@ -110,9 +113,9 @@ def _print(console: Console, *lines: str, hanging: int = 0) -> None:
 def _title(comparison: Comparison) -> str:
     runs = counted(len(comparison.runs), "run")
     corpora = {label: found.ranking.images for run in comparison.runs for label, found in run.retrieval.items()}
-    ranked = ", ".join(f"{label} in {images:,} images" for label, images in corpora.items())
+    ranked = ", ".join(f"{label} among {images:,} images" for label, images in corpora.items())
     extent = f"{runs}: {counted(comparison.images, 'image')}, {counted(comparison.rounds, 'round')} a dialog"
-    return f"{extent}; ranked by {ranked}" if ranked else extent
+    return f"{extent}; each ranked by {ranked}" if ranked else extent
 
 
 def _marks(shown: Sequence[Table], color: bool) -> Iterator[str]:

@@ -22,7 +22,7 @@ def compare_two(*differences: Difference, estimates: tuple[Estimate, ...] = (HIT
 
 def test_figures_have_their_plain_intervals() -> None:
     row = summary_rows(compare_two(), "CLIP")[1]
-    assert (row.repeats, row.hits, row.bri) == (None, ("66.0", "[56, 75]"), ("2.340", "[2.126, 2.550]"))
+    assert (row.repeats, row.hits, row.bri) == (None, ("66.0", "[56, 75]"), ("2.340", "[2.13, 2.55]"))
     assert row.drawn == HITS
 
 
@@ -46,17 +46,20 @@ HITS_AND_BRI = (difference("a", "b", "hits@10", -34, 5, decided=True), differenc
         (HITS_AND_BRI, (("worse", "worse: Hits@10"),)),
         (
             [replace(one, decided=True) for one in reversed(HITS_AND_BRI)],
-            (("better", "better: BRI"), ("worse", "worse: Hits@10")),
+            (("worse", "worse: Hits@10"), ("better", "better: BRI")),
         ),
         (
             [replace(HITS_AND_BRI[0], decided=False, withheld="gate"), HITS_AND_BRI[1]],
-            (("open", "withheld: Hits@10"),),
+            (("open", "no verdict: Hits@10"),),
         ),
-        (HITS_AND_BRI[1:], (("open", "no difference shown"),)),
-        ([replace(HITS_AND_BRI[1], least_p=0.06)], (("open", "too few images"),)),
+        (HITS_AND_BRI[1:], (("open", "undecided: BRI"), ("open", "not tested: Hits@10"))),
+        (
+            [replace(HITS_AND_BRI[1], least_p=0.06)],
+            (("open", "too few to decide: BRI"), ("open", "not tested: Hits@10")),
+        ),
         (
             [difference("a", "b", "repeats_per_dialog", 2, 1, decided=True)],
-            (("worse", "worse: repeats"), ("open", "retrieval not tested")),
+            (("worse", "worse: repeats"), ("open", "not tested: Hits@10, BRI")),
         ),
         ([replace(HITS_AND_BRI[0], retriever="SigLIP")], (("open", "not tested"),)),
         ([replace(HITS_AND_BRI[0], a="b", b="a")], (("open", "not tested"),)),

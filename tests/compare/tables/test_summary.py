@@ -6,8 +6,8 @@ import pytest
 from compare.comparisons import compared, difference, primary, side_by_side
 
 from chatir.compare.measures import NOT_GIVEN
+from chatir.compare.summary_words import outcome
 from chatir.compare.tables import summary_table, tables
-from chatir.compare.tables.summary_table import outcome
 
 METRICS = ("hits@10", "bri", "repeats_per_dialog")
 
@@ -54,7 +54,7 @@ def test_an_interval_has_two_digits_of_its_width_and_no_more_than_the_figure():
     made = with_estimate(between(), "bri", value=2.34, low=2.1687, high=2.5103)
     assert row(made, "A")["BRI"] == "2.340 [2.17, 2.51]"
     made = with_estimate(between(), "repeats_per_dialog", value=0.0078, low=0.0044, high=0.0116)
-    assert row(made, "A")["repeats"] == "0.01 [0.00, 0.01]"
+    assert row(made, "A")["repeats"] == "0.0078 [0.0044, 0.0116]"
     made = with_estimate(between(), "repeats_per_dialog", value=2.0, low=2.0, high=2.0)
     assert row(made, "A")["repeats"] == "2.00 [2.00, 2.00]"
 
@@ -74,7 +74,7 @@ def test_every_retriever_has_a_row_for_every_run():
     ]  # fmt: skip
     assert [cell.text for cell in table.rows[3][3:6]] == [NOT_GIVEN] * 3
     assert meanings(table)[NOT_GIVEN] == "not ranked"
-    assert table.rows[3][-1].text == "no difference shown: repeats"
+    assert table.rows[3][-1].text == "undecided: repeats"
 
 
 def test_why_figures_are_not_given_is_told():
@@ -101,9 +101,9 @@ HELD, OPPOSED, FEW = {"withheld": "gate"}, {"withheld": "gate-opposed"}, {"least
 @pytest.mark.parametrize(
     ("changes", "said"),
     [((YES, LESS, LESS), "better: Hits@10, BRI, repeats"), ((LESS, {}, YES), "worse: Hits@10, repeats"),
-     ((LESS, LESS), "worse: Hits@10; better: BRI"), ((), "no difference shown"),
-     ((HELD, HELD, YES), "withheld: Hits@10, BRI; worse: repeats"), ((OPPOSED,), "withheld: Hits@10"),
-     ((FEW, FEW, FEW), "too few to decide"), ((FEW,), "no difference shown"), ((FEW, FEW, YES), "worse: repeats")],
+     ((LESS, LESS), "worse: Hits@10; better: BRI"), ((), "undecided"),
+     ((HELD, HELD, YES), "no verdict: Hits@10, BRI; worse: repeats"), ((OPPOSED,), "no verdict: Hits@10"),
+     ((FEW, FEW, FEW), "too few to decide"), ((FEW,), "undecided"), ((FEW, FEW, YES), "worse: repeats")],
 )  # fmt: skip
 def test_a_decision_names_every_measure_that_it_is_about(changes, said):
     made = between(*changes)
@@ -113,17 +113,24 @@ def test_a_decision_names_every_measure_that_it_is_about(changes, said):
 
 def test_what_both_have_and_is_not_tested_is_named():
     made = side_by_side(compared("A"), compared("B"), differences=primary("A", "B")[2:])
-    assert row(made, "B")["decision"] == "no difference shown: repeats; not tested: Hits@10, BRI"
+    assert row(made, "B")["decision"] == "undecided: repeats; not tested: Hits@10, BRI"
     made = replace(made, differences=(replace(made.differences[0], decided=True),))
     assert row(made, "B")["decision"] == "worse: repeats; not tested: Hits@10, BRI"
     assert row(replace(made, differences=()), "B")["decision"] == "not tested"
 
 
 def test_only_words_that_are_used_are_explained():
-    assert not set(meanings(summary_table(between()))) & {"withheld", "too few to decide", "not tested", "±", "†", "‡"}
-    held = meanings(summary_table(between(HELD)))["withheld"]
-    assert held == "differs over all rounds, but is not shown to rank targets better at a given round"
-    assert "ranks targets worse" in meanings(summary_table(between(OPPOSED)))["withheld"]
+    assert not set(meanings(summary_table(between()))) & {
+        "no verdict",
+        "too few to decide",
+        "not tested",
+        "±",
+        "†",
+        "‡",
+    }
+    held = meanings(summary_table(between(HELD)))["no verdict"]
+    assert held.endswith("round by round is not shown to rank targets better: more draws, not better ones")
+    assert "ranks targets worse" in meanings(summary_table(between(OPPOSED)))["no verdict"]
     assert "cannot reach 0.05" in meanings(summary_table(between(FEW, FEW, FEW)))["too few to decide"]
 
 

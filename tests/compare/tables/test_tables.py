@@ -204,7 +204,7 @@ def test_that_there_are_no_defects_is_told():
 def test_primary_differences_stand_apart_from_all_others():
     found = {table.key: table for table in tables(full(PLAIN))}
     assert [len(found[key].rows) for key in ("primary", "descriptive", "rounds")] == [6, 1, 1]
-    assert texts(found["primary"], "decision") == ["better", "no difference shown", "no difference shown"] * 2
+    assert texts(found["primary"], "decision") == ["better", "undecided", "undecided"] * 2
     assert "decision" not in [one.name for one in found["descriptive"].columns]
     assert "No verdict rests on these." in found["descriptive"].about
     assert "flipping" not in found["primary"].about
@@ -252,12 +252,15 @@ def test_why_nothing_is_decided_is_explained_where_it_is_so():
     held, few, other = (replace(one, decided=False) for one in primary("A", "B"))
     told = [replace(held, withheld="gate-opposed"), replace(few, least_p=0.0625), other]
     table = the("primary", side_by_side(compared("A"), compared("B"), differences=told))
-    assert texts(table, "decision") == ["withheld", "too few to decide", "no difference shown"]
+    assert texts(table, "decision") == ["no verdict", "too few to decide", "undecided"]
     assert texts(table, "least", "p (Holm)") == ["0.0010", "0.0625", "0.0010"]
     meanings = {mark.sign: mark.meaning for mark in table.marks}
-    assert meanings["withheld"] == "differs over all rounds, but ranks targets worse at a given round"
+    assert (
+        meanings["no verdict"]
+        == "differs over all rounds, but round by round ranks targets worse: more draws, not better ones"
+    )
     plain = the("primary", side_by_side(compared("A"), compared("B"), differences=[other]))
-    assert not {"withheld", "too few to decide", "better"} & {mark.sign for mark in plain.marks}
+    assert not {"no verdict", "too few to decide", "better"} & {mark.sign for mark in plain.marks}
     assert "least" not in [each.name for each in plain.columns]
 
 

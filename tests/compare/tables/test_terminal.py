@@ -168,7 +168,7 @@ def test_unless_all_is_asked_for_there_is_one_table_and_what_it_needs():
     assert len(re.findall("^run ", text, flags=re.MULTILINE)) == 1
     assert "Tested by" not in text
     assert "†" not in text
-    assert text.endswith("--all: every table; --method: how it was tested; --report FILE.html: a page to browse")
+    assert text.endswith("--all: every table; --method: how it was tested (6 tests, Holm); --report FILE.html: a page")
     assert "Tested by flipping" in as_text(full(PLAIN), width=120, color=False, method=True)
     assert "--all" not in whole(full(PLAIN), width=120, color=False)
 
@@ -240,7 +240,7 @@ def test_long_texts_of_dialogs_are_cut():
 
 def test_one_run_alone_is_told_without_differences():
     text = whole(side_by_side(compared("A")), width=120, color=False)
-    assert text.startswith("1 run: 12 images, 4 rounds a dialog; ranked by CLIP in 1,000 images\n")
+    assert text.startswith("1 run: 12 images, 4 rounds a dialog; each ranked by CLIP among 1,000 images\n")
     assert "differs" not in text
     assert "best figure" not in text
     assert "decision" not in text
