@@ -74,7 +74,7 @@ class Demo:
 
     def _score(self, *names: str) -> Step:
         corpus = ("--corpus", str(self.folder / "scenes" / "corpus.json"), *self._images())
-        about = f"a small CLIP ranks each target in {SCENES:,} pictures, after every round"
+        about = f"scenes:clip ranks each target in {SCENES:,} pictures, after every round"
         return Step(about, ("score", *map(self._dialogs, names), *CLIP, *corpus))
 
     def _compare(self, about: str, report: Path, *names: str) -> Step:

@@ -66,7 +66,7 @@ SECTIONS = {
         "chatir.compare.Comparison",
         "chatir.compare.comparison.ComparedRun",
         "chatir.compare.comparison.Summary",
-        "chatir.compare.comparison.Estimate",
+        "chatir.compare.comparison.RunFigure",
         "chatir.compare.comparison.Difference",
         "chatir.compare.comparison.Verdict",
         "chatir.compare.comparison.Agreement",

@@ -110,6 +110,7 @@ def compare(
         bounds=tuple(failure_bounds(pairs, rounds)),
         notes=tuple(notes),
         method=method(sides, primary, images, any(ranked)),
+        tests=len(primary),
         worst={run.name: _worst(run, worst) for run in compared} if worst else {},
     )
 

@@ -73,8 +73,9 @@ class Difference:
     - `adjusted_low`, `adjusted_high`: the interval of `delta` at `adjusted_level`, at which Holm's procedure decided
     - `least_p`: the smallest `p_holm` that so many images, and so many targets that only one of the two found, allow
     - `decided`: whether `p_holm` and the adjusted interval both say that there is a difference
-    - `withheld`: why a difference that its own test shows is not decided: `gate` where it is not shown that the better
-      one ranks targets better at a given round, `gate-opposed` where it is shown to rank them worse; else None
+    - `withheld`: why a difference that its own test (adjusted by Holm) and its plain interval show is not decided:
+      `gate` where it is not shown that the better one ranks targets better at a given round, `gate-opposed` where it is
+      shown to rank them worse; else None
     """
 
     a: str
@@ -104,10 +105,9 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunFigure:
     """A figure of a run, or of a group of seeds, in the metric's own unit, with its 95% interval over images.
 
-    - `value`, `low`, `high`: nan where it cannot be given
     - `chance`: what a target drawn at random from the corpus would give; None where that is not known
     - `between_seeds`: the standard deviation of the seeds' means; None for a single run
     """
@@ -133,9 +133,9 @@ class Summary:
 
     name: str
     runs: tuple[str, ...]
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[RunFigure, ...]
 
-    def __getitem__(self, measured: tuple[str, str | None]) -> Estimate | None:
+    def __getitem__(self, measured: tuple[str, str | None]) -> RunFigure | None:
         """The estimate of a metric by a retriever's label (None for texts), None where it cannot be given."""
         return next((one for one in self.estimates if (one.metric, one.retriever) == measured), None)
 
@@ -240,7 +240,7 @@ class Comparison:
     - `agreements`: of the answers, for each pair of runs that share questions
     - `bounds`: what failed dialogs could change, where some failed
     - `notes`: what a reader must know, a line each
-    - `method`: how was tested, in a paragraph
+    - `method`: how was tested, in a paragraph; `tests`: how many tests p is adjusted for
     - `worst`: for each run the places (in its `dialogs`) of its dialogs with most repeats, as many as were asked for
     """
 
@@ -257,6 +257,7 @@ class Comparison:
     bounds: tuple[FailureBound, ...]
     notes: tuple[str, ...]
     method: str
+    tests: int
     worst: Mapping[str, tuple[int, ...]]
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ NAMED = 3
 
 
 def is_other(path: Path) -> bool:
-    """Whether a file is surely no dialogue file; False for one that is, or that is a damaged one, or cannot be read.
+    """Whether a file is certainly no dialogue file; False for one that is, or that is a damaged one, or cannot be read.
 
     It is something else if its name ends as one of `OWN`, if it is a SQLite database, if its JSON has another shape
     than a list of objects with `img` or `dialog`, and if it is neither named `.json` nor a JSON list.
@@ -89,8 +89,12 @@ def dialogue_files(named: Sequence[Path], note: Callable[[str], None]) -> list[P
         there = f"none of the {len(files):,} files named" if not folders else f"no file in {', '.join(map(str, named))}"
         raise InputError(f"{there} is a dialogue file; 'chatir runs' lists what a folder holds")
     beside = {path.with_suffix(".run") for path in kept}
-    if others := [path for path in left_out if path not in beside]:
+    if others := [path for path in left_out if path not in beside and not is_folder(path)]:
         note(_skipped(others))
+    for path in filter(is_folder, left_out):
+        note(
+            f"{printable(str(path))}: is a folder among files and is skipped; name it alone to compare the files in it"
+        )
     for path in left_out:
         if path.suffix == ".run" and not any(map(os.path.lexists, map(path.with_suffix, (".json", ".json.kept")))):
             note(f"{path}: has no dialogue file yet and is not compared; 'chatir simulate' continues the run")

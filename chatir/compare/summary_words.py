@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chatir.compare.comparison import Comparison, Difference, Estimate, Summary
+from chatir.compare.comparison import Comparison, Difference, RunFigure, Summary
 from chatir.compare.measures import (
     MANY_IMAGES,
     NOT_GIVEN,
@@ -30,7 +30,7 @@ Decision = tuple[str, tuple[str, ...]]
 """A word, and the names of the measures that it is about; none where it is about all that are tested."""
 
 
-def figure_texts(one: Estimate | None, images: int) -> tuple[str, str, str]:
+def figure_texts(one: RunFigure | None, images: int) -> tuple[str, str, str]:
     """A figure, its 95% interval in brackets, and the standard deviation between seeds; empty where not given.
 
     Of a figure that cannot be given the first is a dash. Interval and figure have two digits of the interval's width.
@@ -106,9 +106,9 @@ def word_meaning(word: str, differences: Sequence[Difference]) -> str:
     """What one of the words that do not speak for themselves means. differences: those that it is said of."""
     if word == WITHHELD:
         held = {one.withheld for one in differences}
-        but = {"gate": "is not shown to rank targets better", "gate-opposed": "ranks targets worse"}
-        how = " or ".join(words for why, words in but.items() if why in held)
-        return f"differs over all rounds, but round by round {how}: more draws, not better ones"
+        but = {"gate": "neither is shown to rank targets better", "gate-opposed": "the other one ranks targets better"}
+        how = ", or ".join(words for why, words in but.items() if why in held)
+        return f"differs over all rounds, but round by round {how}"
     return {
         UNDECIDED: f"p (Holm) above {ALPHA}: not shown to differ, nor to be alike",
         TOO_FEW: f"p (Holm) cannot reach {ALPHA} with so few images, or so few targets that only one of the two found",

@@ -27,9 +27,14 @@ _WORDS = {
 """What it means if the figure of b is higher than that of a, and if it is lower."""
 
 _WITHHELD = {
-    "gate": "is not shown to rank them better at a given round: more different queries, not shown to be better ones",
-    "gate-opposed": "ranks them worse at a given round: more different queries, and worse ones",
+    ("gate", True): "is not shown to rank them better at a given round: more different queries, not shown to be better "
+    "ones",
+    ("gate", False): "is not shown to rank them worse at a given round: fewer different queries, not shown to be worse "
+    "ones",
+    ("gate-opposed", True): "ranks them worse at a given round: more different queries, and worse ones",
+    ("gate-opposed", False): "ranks them better at a given round: fewer different queries, and better ones",
 }
+"""Why nothing is decided, and whether b's figure is the better one."""
 
 
 def verdict(pair: Pair, differences: Sequence[Difference]) -> Verdict:
@@ -55,16 +60,16 @@ def _parts(own: Sequence[Difference], name: str, several: bool) -> Iterator[str]
         first, *others = decided
         headline = f"{_words(first, several)} than {name} ({_figures(first)})"
         yield _listed([headline, *(_words(one, several) for one in others)])
-    for why, but in _WITHHELD.items():
-        if held := [one for one in own if one.withheld == why]:
+    for (why, better), but in _WITHHELD.items():
+        if held := [one for one in own if one.withheld == why and (one.delta > 0) == (better != (one.metric == "bri"))]:
             first, *others = held
             low, high = _ends(first)
             headline = f"{_words(first, several)} than {name} ({_delta(first)}, 95% CI {low} to {high})"
             over_all = _listed([headline, *(_words(one, several) for one in others)])
             yield f"{over_all} over all rounds, but {but} (round by round p {_equals(first.gate_p)})"
     if not decided and (open_ := [one for one in own if one.withheld is None]):
-        if all((one.least_p or 0) > ALPHA for one in open_):
-            yield f"{open_[0].n:,} images are too few to tell it from {name}: {_few(open_)}"
+        if all((one.least_p or 0) > ALPHA for one in own):
+            yield f"{open_[0].n:,} images are too few to tell it from {name}: {_few(own)}"
         else:
             nearest = min(open_, key=lambda one: one.p_holm or 0.0)
             names = _listed([measure(one, 0).name for one in dict.fromkeys(one.metric for one in open_)])

@@ -59,12 +59,6 @@ def best_log_rank_integral(ranks: ArrayLike) -> float:
     return float(np.trapezoid(best, axis=0).mean() / rounds) if rounds else float("nan")
 
 
-def rounds_to_first_hit(ranks: ArrayLike, k: int = 10) -> Figures:
-    """The first round at which each target is ranked k or better [dialogs]; nan where none is."""
-    hits = best_ranks(ranks) <= _cutoff(k)
-    return np.where(hits[-1], hits.argmax(axis=0), np.nan)
-
-
 def share_improved(ranks: ArrayLike) -> Figures:
     """Percentage of dialogs whose target is ranked better than one round before [rounds + 1].
 

@@ -143,7 +143,7 @@ def test_a_scored_file_from_elsewhere_is_imported_and_its_ranks_may_be_of_anothe
         pass
     assert [told(typed)["theirs"][key] for key in ("state", "dialogs", "problem")] == ["imported", 3, None]
     write_dialogs(file, named(2))
-    assert "does not belong to theirs.json as it is now" in str(told(typed)["theirs"]["problem"])
+    assert "was written for another version of theirs.json" in str(told(typed)["theirs"]["problem"])
     file.unlink()
     assert "is not beside it" in str(told(typed)["theirs"]["problem"])
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chatir import Dialog, Round
-from chatir.compare.comparison import ComparedRun, Comparison, Difference, Estimate, Summary
+from chatir.compare.comparison import ComparedRun, Comparison, Difference, RunFigure, Summary
 from chatir.compare.dialog_counts import defects, dialog_counts, language, repetition
 from chatir.compare.rank_measures import hits, own_ranks
 from chatir.compare.retrieval import Curve, Retrieval
@@ -91,6 +91,7 @@ def side_by_side(*runs: ComparedRun, differences: Sequence[Difference] = ()) -> 
         bounds=(),
         notes=(),
         method="",
+        tests=len(differences or made),
         worst={},
     )
 
@@ -109,7 +110,7 @@ def summary(run: ComparedRun) -> Summary:
     ]
     rounds = {"hits@10": ROUNDS}
     estimates = [
-        Estimate(metric, label, rounds.get(metric), value or 0.0, 0.5 * (value or 0.0), 2.0 * (value or 0.0), chance)
+        RunFigure(metric, label, rounds.get(metric), value or 0.0, 0.5 * (value or 0.0), 2.0 * (value or 0.0), chance)
         for metric, label, value, chance in (*texts, *ranked)
     ]
     return Summary(run.name, (run.name,), tuple(estimates))

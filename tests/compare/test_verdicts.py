@@ -249,6 +249,37 @@ def test_curves_are_compared_in_one_band_over_their_rounds(tmp_path: Path) -> No
     assert band[1].ci_high - band[1].delta > 2.0 * spread  # wider than an interval of one round alone
 
 
+@pytest.mark.parametrize(
+    ("first", "phrase"),
+    [
+        ("steady", "lucky: finds more targets than steady (+100 points, 95% CI +100 to +100)"),
+        ("lucky", "steady: finds fewer targets than lucky (-100 points, 95% CI -100 to -100)"),
+    ],
+)
+def test_a_verdict_that_is_withheld_says_who_ranks_better_round_by_round(
+    tmp_path: Path, first: str, phrase: str
+) -> None:
+    own = {"lucky": [300, 2, *[300] * 8], "steady": [300, 290, *[60] * 8]}
+    names = [first, *(name for name in own if name != first)]
+    ranks = {name: [(CLIP, lambda dialog, name=name: own[name])] for name in own}
+    files = [made_run(tmp_path, name, targets=40, rounds=9, ranks=ranks[name]) for name in names]
+    (verdict,) = compare(files).verdicts
+    assert verdict.sentence.startswith(phrase)
+    if first == "steady":
+        assert "but ranks them worse at a given round: more different queries, and worse ones" in verdict.sentence
+    else:
+        assert "but ranks them better at a given round: fewer different queries, and better ones" in verdict.sentence
+
+
+def test_the_estimates_of_seeds_are_means_with_their_spread(tmp_path: Path) -> None:
+    (base, group) = compare(seeds_of(tmp_path, 3)).summaries
+    repeats = group["repeats_per_dialog", None]
+    assert repeats is not None
+    assert (group.runs, repeats.value) == (("X_seed0", "X_seed1", "X_seed2"), pytest.approx(1.0))
+    assert repeats.between_seeds == pytest.approx(0.5)
+    assert base["repeats_per_dialog", None].between_seeds is None  # type: ignore[union-attr]
+
+
 def seeds_of(folder: Path, count: int) -> list[Path]:
     """Runs of one questioner that repeats the more, the higher its seed; and one of another."""
 

@@ -16,10 +16,11 @@ from hypothesis.extra.numpy import arrays
 from chatir.retriever.metrics import (
     average_target_rank,
     best_log_rank_integral,
+    chance_of_hits,
+    chance_of_recall,
     hits_at_k,
     mean_reciprocal_rank,
     recall_at_k,
-    rounds_to_first_hit,
     share_improved,
 )
 
@@ -53,12 +54,6 @@ def test_bri_of_captions_alone_is_no_number() -> None:
     assert math.isnan(best_log_rank_integral(RANKS[:1]))
 
 
-def test_the_first_hit_is_told_for_each_dialog() -> None:
-    found = rounds_to_first_hit(RANKS, 5)
-    assert found.tolist() == [2, 0, 0]
-    assert np.isnan(rounds_to_first_hit(RANKS, 2)).tolist() == [True, True, False]
-
-
 def test_improvement_is_against_the_round_before_and_equal_is_none() -> None:
     improved = share_improved(RANKS)
     assert math.isnan(improved[0])
@@ -72,7 +67,6 @@ def test_a_stopped_dialog_carries_its_best_rank_forward() -> None:
     carried = np.array([[20, 3, 50], [11, 3, 40], [4, 3, 30]])
     for k in (1, 3, 10):
         assert hits_at_k(STOPPED, k).tolist() == hits_at_k(carried, k).tolist()
-        assert np.array_equal(rounds_to_first_hit(STOPPED, k), rounds_to_first_hit(carried, k), equal_nan=True)
     assert best_log_rank_integral(STOPPED) == best_log_rank_integral(carried)
 
 
@@ -140,3 +134,14 @@ def test_the_released_evaluation_gives_the_same_figures(shared: Path) -> None:
     for name, figures in found.items():
         digits = 6 if name in ("mrr", "bri") else 5
         assert np.round(figures, digits) == pytest.approx(np.array(expected[name]), abs=1.01 * 10**-digits), name
+
+
+def test_chance_of_hits_is_the_share_of_different_images_among_the_best_so_far() -> None:
+    best = [(list("abc"), list("abd"), list("xyz")), (list("abc"), list("abc")), None, (list("ab"),)]
+    chance = chance_of_hits(best, 3, 10, 2)
+    assert chance[:, :2].T.tolist() == pytest.approx(np.array([[30, 40, 70], [30, 30, 30]]))
+    assert np.isnan(chance[:, 2:]).all()
+    assert chance_of_hits(best[:1], 1, 10, 2)[:, 0].tolist() == pytest.approx([10, 10, 20])
+    assert chance_of_hits(best[:1], 5, 3, 0)[0].tolist() == [100], "a corpus of fewer images than k"
+    assert chance_of_recall(10, 1000) == 1
+    assert chance_of_recall(10, 4) == 100

@@ -31,7 +31,7 @@ SCRIPTS = ("elements.js", "search.js", "dialog.js", "page.js")
 OPEN = ("repetition", "primary", "retrieval")
 """How the keys of those tables begin that are shown at once; the others are shown when they are asked for."""
 
-LEFT_OUT = "rounds"
+LEFT_OUT = ("rounds", "summary")
 """The key of a table that nobody reads: the curves show it, CSV and JSON have it."""
 
 NOTES = 3
@@ -68,7 +68,7 @@ def write_report(
 def render(comparison: Comparison, figures: Mapping[str, tuple[bytes, bytes]], shown: Thumbnails) -> str:
     """The page. Texts from files are escaped where they stand; scripts' data hold them as JSON."""
     style, script = _part("page.css") + _run_colors(comparison), "\n".join(map(_part, SCRIPTS))
-    found = [table for table in tables(comparison) if table.key != LEFT_OUT]
+    found = [table for table in tables(comparison) if table.key not in LEFT_OUT]
     slugs = retriever_slugs(comparison)
     drawn = {name: _figure(name, *pair) for name, pair in figures.items()}
     first = {label: drawn.pop(first_screen_name(slug), None) for label, slug in slugs.items()}

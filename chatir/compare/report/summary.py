@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chatir.compare.comparison import Comparison, Estimate, Summary
+from chatir.compare.comparison import Comparison, RunFigure, Summary
 from chatir.compare.measures import PRIMARY_K
 from chatir.compare.summary_words import decision_text, decisions, figure_texts
 
@@ -27,7 +27,7 @@ class Row:
     repeats: Figure | None
     hits: Figure | None
     bri: Figure | None
-    drawn: Estimate | None
+    drawn: RunFigure | None
     decisions: tuple[tuple[str, str], ...]
 
 
@@ -49,7 +49,7 @@ def summary_rows(comparison: Comparison, label: str | None) -> list[Row]:
     return rows
 
 
-def _figure(comparison: Comparison, one: Estimate | None) -> Figure | None:
+def _figure(comparison: Comparison, one: RunFigure | None) -> Figure | None:
     text, interval, seeds = figure_texts(one, comparison.images)
     return (text, interval, *([f"SD over seeds {seeds}"] if seeds else [])) if interval else None
 

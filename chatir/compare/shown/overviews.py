@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from chatir.compare.defects import round_defects
+from chatir.compare.dialog_counts import defects, most_lack_questions
 from chatir.compare.dialogue_files import is_folder, is_other
 from chatir.compare.runs import RELEASED_PLAYERS, RecordedPlayer, name_text, recorded_player
 from chatir.dialog import Dialog
@@ -175,8 +175,7 @@ def of_dialogs(file: Path) -> dict[str, Any]:
 
 
 def _repeats(dialogs: Sequence[Dialog]) -> float | None:
-    rounds = [str(one) for dialog in dialogs for one in dialog.rounds]
-    if 2 * sum("missing_question_mark" in round_defects(text) for text in rounds) > len(rounds):
+    if most_lack_questions(defects(dialogs), sum(len(dialog.rounds) for dialog in dialogs)):
         return None
     return sum(repeats(one.question for one in dialog.rounds) for dialog in dialogs) / len(dialogs)
 
@@ -197,10 +196,16 @@ def of_run(run: RunFile, file: Path | None) -> dict[str, Any]:
         "dialogs": done,
         "failed": failed,
         "targets": sum(states.values()),
-        "repeats_per_dialog": run.repeats()[0] / done if done else None,
+        "repeats_per_dialog": _repeats(read_dialogs(file))
+        if file and ours
+        else run.repeats()[0] / done
+        if done
+        else None,
         "cost": _cost(run),
     }
-    if sha256 is not None and not ours:
+    if file is not None and ours:
+        told["repeats_per_dialog"] = _repeats(read_dialogs(file))
+    elif sha256 is not None:
         told |= {"state": "damaged", "problem": f"{file}: is not the file that its run wrote"}
     return told
 
@@ -222,5 +227,5 @@ def _of_imported(run: RunFile, file: Path | None, sha256: str | None) -> dict[st
         return {"state": "imported", "problem": f"{run.path}: holds ranks of a dialogue file that is not beside it"}
     told = of_dialogs(file)
     if sha256 is None or not belongs(run, sha256):
-        told["problem"] = f"{run.path}: does not belong to {file.name} as it is now; its ranks are not used"
+        told["problem"] = f"{run.path}: was written for another version of {file.name}; its ranks are ignored"
     return told

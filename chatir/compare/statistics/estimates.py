@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chatir.compare.comparison import Estimate, Summary
+from chatir.compare.comparison import RunFigure, Summary
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means
 from chatir.compare.statistics.sides import Measured, Side, primary
 from chatir.compare.statistics.streams import Stream
@@ -23,16 +23,16 @@ def summaries(sides: Sequence[Side], rounds: int, seed: int) -> list[Summary]:
         return [Summary(side.name, tuple(run.name for run in side.runs), ()) for side in sides]
     values = np.stack([side[measured] for side, measured in wanted], axis=1)
     means = resampled_means(values, RESAMPLES, Stream.ESTIMATES.generator(seed))
-    found: dict[str, list[Estimate]] = {side.name: [] for side in sides}
+    found: dict[str, list[RunFigure]] = {side.name: [] for side in sides}
     for place, (side, measured) in enumerate(wanted):
         found[side.name].append(_estimate(side, measured, values[:, place], means[:, place]))
     return [Summary(side.name, tuple(run.name for run in side.runs), tuple(found[side.name])) for side in sides]
 
 
-def _estimate(side: Side, measured: Measured, values: Figures, means: Figures) -> Estimate:
+def _estimate(side: Side, measured: Measured, values: Figures, means: Figures) -> RunFigure:
     """The mean of a figure of images [images], from means over resampled images [resamples]."""
     low, high = _interval(side, measured, values, means)
-    return Estimate(
+    return RunFigure(
         metric=measured.metric,
         retriever=measured.retriever,
         round=measured.round,

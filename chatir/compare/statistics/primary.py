@@ -18,7 +18,7 @@ from chatir.compare.statistics.differences import (
 )
 from chatir.compare.statistics.gate import gate, gated_p, same_length
 from chatir.compare.statistics.resampling import sign_flip_p
-from chatir.compare.statistics.sides import Measured, Pair, primary
+from chatir.compare.statistics.sides import Measured, Pair, Side, primary
 from chatir.compare.statistics.significance import exact_mcnemar, holm, least_mcnemar, least_sign_flip, resamples_needed
 from chatir.compare.statistics.streams import Stream
 from chatir.retriever.metrics import Figures
@@ -96,15 +96,19 @@ def _gates(columns: Sequence[Paired], resamples: int, seed: int) -> tuple[list[f
     means: list[float | None] = [None] * len(columns)
     p = list(means)
     if ranked:
-        signs = np.stack([_signs(columns[place]) for place in ranked], axis=1)
+        gates = list(dict.fromkeys(_gate_of(columns[place]) for place in ranked))
+        signs = np.stack([gate((a, b), label) for a, b, label in gates], axis=1)
         tested = sign_flip_p(signs, resamples, Stream.GATE_TESTS.generator(seed))
-        for place, mean, each in zip(ranked, signs.mean(axis=0), tested, strict=True):
+        found = dict(zip(gates, zip(signs.mean(axis=0), tested, strict=True), strict=True))
+        for place in ranked:
+            mean, each = found[_gate_of(columns[place])]
             means[place], p[place] = float(mean), float(each)
     return means, p
 
 
-def _signs(column: Paired) -> Figures:
-    return gate((column.a, column.b), column.measured.retriever or "")
+def _gate_of(column: Paired) -> tuple[Side, Side, str]:
+    """The pair and the retriever, whose Hits and BRI have one gate."""
+    return column.a, column.b, column.measured.retriever or ""
 
 
 def _better(column: Paired) -> float:

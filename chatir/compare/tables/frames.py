@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Difference, Estimate
+from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Difference, RunFigure
 from chatir.compare.dialog_counts import LANGUAGE, REPETITION
 from chatir.compare.rank_measures import last_ranks
 from chatir.compare.retrieval import LEVEL, Retrieval
@@ -59,10 +59,10 @@ def _texts(run: ComparedRun) -> dict[str, float | None]:
 
 
 def summary_frame(comparison: Comparison) -> DataFrame:
-    """A row for each run or group of seeds, retriever and primary figure, with the names of `Estimate`."""
+    """A row for each run or group of seeds, retriever and primary figure, with the names of `RunFigure`."""
     import pandas as pd
 
-    names = [field.name for field in fields(Estimate)]
+    names = [field.name for field in fields(RunFigure)]
     rows = [
         [summary.name, *(getattr(one, name) for name in names)]
         for summary in comparison.summaries
@@ -196,7 +196,7 @@ def _run_rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
             yield {**row, **told, "level": LEVEL if "low" in row else None, **plain}
 
 
-def _plain(one: Estimate) -> dict[str, Any]:
+def _plain(one: RunFigure) -> dict[str, Any]:
     return {"plain_low": one.low, "plain_high": one.high}
 
 

@@ -217,13 +217,7 @@ def _cell(cell: Cell, column: Column) -> str:
     """A figure with a true minus; a mark after it takes no room, so that digits stand in line."""
     if not column.numeric:
         return _escaped(cell.text)
-    text = (
-        cell.text.replace("-", "$-$")
-        .replace("<", "$<$")
-        .replace("±", r"$\pm$")
-        .replace("%", r"\%")
-        .replace(NOT_GIVEN, "--")
-    )
+    text = "".join(_FIGURE.get(character, character) for character in cell.text)
     text = rf"\textbf{{{text}}}" if cell.best else text
     return text + (rf"\rlap{{\textsuperscript{{{_escaped(cell.mark)}}}}}" if cell.mark else "")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chatir.compare.comparison import Comparison, Difference, Estimate, Summary
+from chatir.compare.comparison import Comparison, Difference, RunFigure, Summary
 from chatir.compare.measures import NOT_GIVEN, measure
 from chatir.compare.statistics.differences import ALPHA
 from chatir.compare.summary_words import (
@@ -93,11 +93,11 @@ def _row(
         yield Cell(BASELINE if baseline else "; ".join(map(decision_text, decisions(comparison, summary, label))))
 
 
-def _estimate(summary: Summary, metric: str, label: str | None) -> Estimate | None:
+def _estimate(summary: Summary, metric: str, label: str | None) -> RunFigure | None:
     return summary[metric, None if metric == "repeats_per_dialog" else label]
 
 
-def _figure(one: Estimate | None, images: int, interval: bool) -> str:
+def _figure(one: RunFigure | None, images: int, interval: bool) -> str:
     """`66.0 [56, 75]`, of a group `66.0 ± 1.2 [58, 74]`; a dash where it cannot be given."""
     text, ends, seeds = figure_texts(one, images)
     text += f" ± {seeds}" if seeds else ""
@@ -126,10 +126,10 @@ def _sentences(comparison: Comparison, metrics: Sequence[str], labels: Sequence[
         yield "BRI: mean over rounds of ln of the best rank so far."
     tested = [one for one in comparison.differences if one.primary]
     if tested:
-        yield f"Tested against {comparison.baseline}: {_tests(tested)}."
+        yield f"Tested against {comparison.baseline}: {_tests(tested, comparison.tests)}."
 
 
-def _tests(tested: Sequence[Difference]) -> str:
+def _tests(tested: Sequence[Difference], family: int) -> str:
     """By which test each measure is held against the baseline, and how p is adjusted."""
     by: dict[str, dict[str, None]] = {}
     for one in sorted(tested, key=lambda one: HEADLINE.index(one.metric)):
@@ -137,7 +137,7 @@ def _tests(tested: Sequence[Difference]) -> str:
     parts = [f"{', '.join(names)} by the {test}" for test, names in by.items()]
     if any(one.gate_p is not None for one in tested):
         parts.append("what ranks decide also by the ranks at each round (sign-flip)")
-    return f"{'; '.join(parts)}; p adjusted by Holm over {counted(len(tested), 'test')}"
+    return f"{'; '.join(parts)}; p adjusted by Holm over {counted(family, 'test')}"
 
 
 def _marks(

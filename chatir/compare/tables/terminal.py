@@ -71,8 +71,7 @@ def as_text(
         _print(console, "")
     _print(console, *(verdict.sentence for verdict in comparison.verdicts), hanging=HANGING)
     _print(console, *(f"note: {note}" for note in notes), hanging=HANGING)
-    tests = sum(one.primary for one in comparison.differences)
-    _print(console, "", _more(len(comparison.notes) - len(notes), tests, everything, method))
+    _print(console, "", _more(len(comparison.notes) - len(notes), comparison.tests, everything, method))
     lines = console.file.getvalue().split("\n")  # type: ignore[attr-defined]  # it is a StringIO
     return "\n".join(line.rstrip() for line in lines).rstrip("\n")
 

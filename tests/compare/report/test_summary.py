@@ -8,14 +8,14 @@ import pytest
 from compare.comparisons import compared, difference, side_by_side
 from compare.report.reports import two_runs, written
 
-from chatir.compare.comparison import Comparison, Difference, Estimate
+from chatir.compare.comparison import Comparison, Difference, RunFigure
 from chatir.compare.report.summary import summary_rows
 
-HITS = Estimate("hits@10", "CLIP", 4, 66.0, 56.28, 74.54, chance=2.9)
-BRI = Estimate("bri", "CLIP", None, 2.34, 2.126, 2.5504)
+HITS = RunFigure("hits@10", "CLIP", 4, 66.0, 56.28, 74.54, chance=2.9)
+BRI = RunFigure("bri", "CLIP", None, 2.34, 2.126, 2.5504)
 
 
-def compare_two(*differences: Difference, estimates: tuple[Estimate, ...] = (HITS, BRI)) -> Comparison:
+def compare_two(*differences: Difference, estimates: tuple[RunFigure, ...] = (HITS, BRI)) -> Comparison:
     comparison = side_by_side(compared("a"), compared("b"), differences=differences)
     return replace(comparison, summaries=tuple(replace(one, estimates=estimates) for one in comparison.summaries))
 

@@ -118,7 +118,7 @@ def test_the_summary_says_what_is_decided_by_daggers(tmp_path):
     text = printed(tmp_path)
     assert re.search(r"A \(baseline\) .* 4\.0 3\.000 \[1\.5, 6\.0\] B ", text)
     assert re.search(r"± 0\.5 \[\d+, \d+\] ?† ?4\.0 3\.000 ± 0\.500 \[1\.5, 6\.0\] ?‡", text)
-    assert "‡: differs over all rounds, but round by round is not shown to rank targets better" in text
+    assert "‡: differs over all rounds, but round by round neither is shown to rank targets better" in text
     assert "decision" not in text
 
 

@@ -129,8 +129,8 @@ def test_only_words_that_are_used_are_explained():
         "‡",
     }
     held = meanings(summary_table(between(HELD)))["no verdict"]
-    assert held.endswith("round by round is not shown to rank targets better: more draws, not better ones")
-    assert "ranks targets worse" in meanings(summary_table(between(OPPOSED)))["no verdict"]
+    assert held.endswith("round by round neither is shown to rank targets better")
+    assert "the other one ranks targets better" in meanings(summary_table(between(OPPOSED)))["no verdict"]
     assert "cannot reach 0.05" in meanings(summary_table(between(FEW, FEW, FEW)))["too few to decide"]
 
 

@@ -255,10 +255,7 @@ def test_why_nothing_is_decided_is_explained_where_it_is_so():
     assert texts(table, "decision") == ["no verdict", "too few to decide", "undecided"]
     assert texts(table, "least", "p (Holm)") == ["0.0010", "0.0625", "0.0010"]
     meanings = {mark.sign: mark.meaning for mark in table.marks}
-    assert (
-        meanings["no verdict"]
-        == "differs over all rounds, but round by round ranks targets worse: more draws, not better ones"
-    )
+    assert meanings["no verdict"].endswith("round by round the other one ranks targets better")
     plain = the("primary", side_by_side(compared("A"), compared("B"), differences=[other]))
     assert not {"no verdict", "too few to decide", "better"} & {mark.sign for mark in plain.marks}
     assert "least" not in [each.name for each in plain.columns]
