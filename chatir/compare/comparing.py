@@ -74,9 +74,10 @@ def compare(
     if worst < 0 or seed < 0:
         raise InputError(f"worst is {worst} and seed {seed}, but neither can be less than 0")
     notes: list[str] = []
+    left_out: list[str] = []
     named = [files] if isinstance(files, str | Path) else files
-    runs = read_runs(dialogue_files([Path(file) for file in named], notes.append), notes.append, report)
-    rounds, dialogs = common_dialogs(runs, notes.append)
+    runs = read_runs(dialogue_files([Path(file) for file in named], left_out.append), notes.append, report)
+    rounds, dialogs = common_dialogs(runs, left_out.append)
     cutoffs = tuple(sorted({*ks, PRIMARY_K}))
     ranked = retrievals(runs, dialogs, rounds, cutoffs, seed, notes.append)
     near = None if near_duplicates is None else count_near_duplicates(dialogs, near_duplicates, report=report)
@@ -108,7 +109,7 @@ def compare(
         verdicts=tuple(verdict(pair, primary) for pair in pairs),
         agreements=tuple(_agreements(compared, first, all_pairs, seed)),
         bounds=tuple(failure_bounds(pairs, rounds)),
-        notes=tuple(notes),
+        notes=(*notes, *left_out),
         method=method(sides, primary, images, any(ranked)),
         tests=len(primary),
         worst={run.name: _worst(run, worst) for run in compared} if worst else {},

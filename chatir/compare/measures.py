@@ -13,6 +13,8 @@ MANY_IMAGES = 1000
 MOST_DECIMALS = 6
 NOT_GIVEN = "–"  # noqa: RUF001 - a dash as tables print it
 SMALLEST_P = 0.0001
+ROUNDING = 1e-9
+"""What is narrower has no width but that of rounding."""
 
 PRIMARY_K = 10
 """The K of the Hits@K that verdicts are about, as the paper reports it."""
@@ -98,7 +100,7 @@ def number(value: float | None, decimals: int, *, sign: bool = False) -> str:
 def interval_decimals(least: int, low: float, high: float) -> int:
     """Decimals that show two digits of an interval's width, `least` or more, so that none ends in [0.00, 0.00]."""
     width = high - low
-    if not 0 < width < math.inf:
+    if not ROUNDING < width < math.inf:
         return least
     return min(MOST_DECIMALS, max(least, 1 - math.floor(math.log10(width))))
 

@@ -9,11 +9,13 @@ from chatir.compare.measures import (
     MANY_IMAGES,
     NOT_GIVEN,
     PRIMARY_K,
+    ROUNDING,
     interval_decimals,
     measure,
     number,
 )
 from chatir.compare.statistics.differences import ALPHA
+from chatir.compare.statistics.significance import least_sign_flip
 
 BASELINE, NOT_TESTED = "baseline", "not tested"
 UNDECIDED, TOO_FEW, WITHHELD = "undecided", "too few to decide", "no verdict"
@@ -22,9 +24,6 @@ PRIMARY = ("repeats_per_dialog", f"hits@{PRIMARY_K}", "bri")
 """The measures of a summary, in the order of its columns."""
 HEADLINE = (f"hits@{PRIMARY_K}", "bri", "repeats_per_dialog")
 """The same in the order in which decisions and verdicts name them."""
-
-ROUNDING = 1e-9
-"""What is narrower than this has no width but that of rounding."""
 
 Decision = tuple[str, tuple[str, ...]]
 """A word, and the names of the measures that it is about; none where it is about all that are tested."""
@@ -68,7 +67,7 @@ def decisions(comparison: Comparison, summary: Summary, label: str | None) -> li
         return [(NOT_TESTED, ())]
     said: dict[str, list[str]] = {}
     for one in own:
-        said.setdefault(outcome(one, comparison.images), []).append(measure(one.metric, 0).name)
+        said.setdefault(outcome(one, comparison.tests), []).append(measure(one.metric, 0).name)
     open_, few = said.pop(UNDECIDED, []), said.pop(TOO_FEW, [])
     untested = tuple(_untested(comparison, summary, label, own))
     found: list[Decision] = [(word, tuple(names)) for word, names in said.items()]
@@ -92,14 +91,15 @@ def _untested(comparison: Comparison, summary: Summary, label: str | None, own: 
             yield measure(metric, 0).name
 
 
-def outcome(one: Difference, images: int) -> str:
-    """What is decided of a primary difference, in a word."""
+def outcome(one: Difference, tests: int) -> str:
+    """What is decided of a primary difference, in a word. tests: how many p is adjusted for."""
     if one.decided:
-        way, better = "higher" if one.delta > 0 else "lower", measure(one.metric, images).better
+        way, better = "higher" if one.delta > 0 else "lower", measure(one.metric, one.n).better
         return way if better is None else "better" if way == better else "worse"
     if one.withheld is not None:
         return WITHHELD
-    return TOO_FEW if (one.least_p or 0) > ALPHA else UNDECIDED
+    few = (one.least_p or 0) > ALPHA and least_sign_flip(one.n) * tests > ALPHA  # not only few that one found alone
+    return TOO_FEW if few else UNDECIDED
 
 
 def word_meaning(word: str, differences: Sequence[Difference]) -> str:
@@ -111,6 +111,6 @@ def word_meaning(word: str, differences: Sequence[Difference]) -> str:
         return f"differs over all rounds, but round by round {how}"
     return {
         UNDECIDED: f"p (Holm) above {ALPHA}: not shown to differ, nor to be alike",
-        TOO_FEW: f"p (Holm) cannot reach {ALPHA} with so few images, or so few targets that only one of the two found",
+        TOO_FEW: f"p (Holm) cannot reach {ALPHA} with so few images",
         NOT_TESTED: "other lengths, stopped at hits, or no questions",
     }[word]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from chatir.compare.comparison import ComparedRun, Difference, Verdict
 from chatir.compare.measures import MANY_IMAGES, PRIMARY_K, interval_decimals, measure, number, p_value
 from chatir.compare.runs import Run
@@ -44,7 +46,7 @@ def verdict(pair: Pair, differences: Sequence[Difference]) -> Verdict:
     own.sort(key=lambda one: HEADLINE.index(one.metric))
     differs = tuple(what_differs(a, b))
     several = len({one.retriever for one in own if one.retriever}) > 1
-    parts = list(_parts(own, a.name, several))
+    parts = list(_parts(own, pair, several))
     if not own:
         parts.append(f"nothing is tested against {a.name}: {_why_no_texts(a, b)}, and {_why_no_retrieval(pair)}")
     elif shared_labels(a, b) and not any(one.retriever for one in own):
@@ -53,8 +55,9 @@ def verdict(pair: Pair, differences: Sequence[Difference]) -> Verdict:
     return Verdict(a.name, b.name, "runs" if differs else "questioners", differs, sentence)
 
 
-def _parts(own: Sequence[Difference], name: str, several: bool) -> Iterator[str]:
+def _parts(own: Sequence[Difference], pair: Pair, several: bool) -> Iterator[str]:
     """What is decided, with the figures of the first of it; what is withheld; and if neither, what is not shown."""
+    name = pair[0].name
     decided = [one for one in own if one.decided]
     if decided:
         first, *others = decided
@@ -66,14 +69,24 @@ def _parts(own: Sequence[Difference], name: str, several: bool) -> Iterator[str]
             low, high = _ends(first)
             headline = f"{_words(first, several)} than {name} ({_delta(first)}, 95% CI {low} to {high})"
             over_all = _listed([headline, *(_words(one, several) for one in others)])
-            yield f"{over_all} over all rounds, but {but} (round by round p {_equals(first.gate_p)})"
-    if not decided and (open_ := [one for one in own if one.withheld is None]):
+            how = but.partition(": ")[0] if _draws_alike(first, pair, better) else but
+            yield f"{over_all} over all rounds, but {how} (round by round p {_equals(first.gate_p)})"
+    if own and not any(one.decided or one.withheld for one in own):
         if all((one.least_p or 0) > ALPHA for one in own):
-            yield f"{open_[0].n:,} images are too few to tell it from {name}: {_few(own)}"
+            yield f"{own[0].n:,} images are too few to tell it from {name}: {_few(own)}"
         else:
-            nearest = min(open_, key=lambda one: one.p_holm or 0.0)
-            names = _listed([measure(one, 0).name for one in dict.fromkeys(one.metric for one in open_)])
+            nearest = min(own, key=lambda one: one.p_holm or 0.0)
+            names = _listed([measure(one, 0).name for one in dict.fromkeys(one.metric for one in own)])
             yield f"undecided against {name} in {names} (smallest p: {_named(nearest)}{_figures(nearest)})"
+
+
+def _draws_alike(one: Difference, pair: Pair, better: bool) -> bool:
+    """Whether the better one is known to have had no more different images among its best: no lottery then."""
+    a, b = (
+        np.mean([run.retrieval[one.retriever or ""].chance[f"hits@{PRIMARY_K}"][-1] for run in side.runs])
+        for side in pair
+    )
+    return bool(b <= a if better else b >= a)  # False where it is not known
 
 
 def _words(one: Difference, several: bool) -> str:
@@ -93,7 +106,9 @@ def _listed(parts: Sequence[str], word: str = "and") -> str:
 
 def _figures(one: Difference) -> str:
     low, high = _ends(one)
-    return f"{_delta(one)}, 95% CI {low} to {high}, p (Holm) {_equals(one.p_holm)}"
+    figures = f"{_delta(one)}, 95% CI {low} to {high}, p (Holm) {_equals(one.p_holm)}"
+    held = not one.decided and (one.p_holm or 0) <= ALPHA
+    return f"{figures}, but the adjusted interval holds 0" if held else figures
 
 
 def _delta(one: Difference) -> str:
@@ -181,7 +196,11 @@ def _settings(a: Run, b: Run) -> Iterator[str]:
     """What differs between the settings of two runs, where both are recorded."""
     configs = [run.record.config for run in (a, b) if run.record is not None and not run.record.imported]
     if len(configs) == 2:
-        own = ({name: value for name, value in config.items() if name not in FREE} for config in configs)
+        stopped = [run.name for run in (a, b) if run.stopped_at_hits]
+        if len(stopped) == 1:
+            yield f"{stopped[0]} was stopped at its hits"
+        apart = FREE | {"observer"} if len(stopped) == 1 else FREE
+        own = ({name: value for name, value in config.items() if name not in apart} for config in configs)
         yield from _unequal_settings("the setting", *own)
 
 

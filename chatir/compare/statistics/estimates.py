@@ -18,7 +18,7 @@ RESAMPLES = 9_999
 
 def summaries(sides: Sequence[Side], rounds: int, seed: int) -> list[Summary]:
     """What a reader must know of each side. rounds: how many are compared; seed: of the resampling."""
-    wanted = [(side, one) for side in sides for one in primary(side.labels, rounds) if one.retriever or side.asks]
+    wanted = [(side, one) for side in sides for one in primary(side.labels, rounds) if _can_be_given(side, one)]
     if not wanted:
         return [Summary(side.name, tuple(run.name for run in side.runs), ()) for side in sides]
     values = np.stack([side[measured] for side, measured in wanted], axis=1)
@@ -27,6 +27,13 @@ def summaries(sides: Sequence[Side], rounds: int, seed: int) -> list[Summary]:
     for place, (side, measured) in enumerate(wanted):
         found[side.name].append(_estimate(side, measured, values[:, place], means[:, place]))
     return [Summary(side.name, tuple(run.name for run in side.runs), tuple(found[side.name])) for side in sides]
+
+
+def _can_be_given(side: Side, measured: Measured) -> bool:
+    """Not repeats of what are no questions, nor BRI of dialogs stopped at their hits: theirs ends before it falls."""
+    if measured.retriever is None:
+        return side.asks
+    return measured.metric != "bri" or not any(run.run.stopped_at_hits for run in side.runs)
 
 
 def _estimate(side: Side, measured: Measured, values: Figures, means: Figures) -> RunFigure:
@@ -49,10 +56,12 @@ def _interval(side: Side, measured: Measured, values: Figures, means: Figures) -
     if measured.metric.startswith("hits@") and side.has_one_outcome_an_image:
         return wilson_interval(int((values > 0).sum()), len(values))
     low, high = percentile_interval(means, LEVEL)
+    if measured.metric.startswith("hits@") and low == high:  # all found, or none: the bootstrap knows no other images
+        return wilson_interval(float(values.mean()) / 100 * len(values), len(values))
     return float(low), float(high)
 
 
-def wilson_interval(found: int, images: int, level: float = LEVEL) -> tuple[float, float]:
+def wilson_interval(found: float, images: int, level: float = LEVEL) -> tuple[float, float]:
     """The interval of a percentage of so many images (Wilson 1927), which has a width at 0% and at 100%, too."""
     from scipy.special import ndtri
 

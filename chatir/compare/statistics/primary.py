@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -61,12 +62,22 @@ def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[D
             least_p=float(least[place]),
             decided=rejected and not low[place] <= 0 <= high[place],
         )
-        shown = ungated[place] <= ALPHA and not one.ci_low <= 0 <= one.ci_high
-        if one.gate is not None and one.gate_p is not None and shown and not rejected:
-            opposed = _better(column) * one.gate < 0 and one.gate_p <= 1 - ungated_levels[place]
-            one = replace(one, withheld="gate-opposed" if opposed else "gate")
+        if ungated[place] <= ALPHA and not one.ci_low <= 0 <= one.ci_high:
+            one = replace(one, withheld=_withheld(one, _better(column), 1 - float(ungated_levels[place])))
         found.append(one)
     return found
+
+
+def _withheld(one: Difference, better: float, alpha: float) -> Literal["gate", "gate-opposed"] | None:
+    """What the gate says against a difference that its own test shows; None where the gate is not what is in its way.
+
+    better: by how much b's figure is the better one. alpha: the level at which the difference's own test decided.
+    """
+    if one.gate is None or one.gate_p is None or one.decided:
+        return None
+    if better * one.gate < 0 and one.gate_p <= alpha:
+        return "gate-opposed"
+    return "gate" if better * one.gate <= 0 or one.gate_p > ALPHA else None
 
 
 def _primary(pair: Pair, rounds: int) -> Iterator[Measured]:
@@ -86,8 +97,14 @@ def _p_of_each(columns: Sequence[Paired], deltas: Figures, resamples: int, seed:
     """The p of each column's own test, two-sided [columns]."""
     flipped = [place for place, column in enumerate(columns) if column.discordant is None]
     p = np.array([exact_mcnemar(*(column.discordant or (0, 0))) for column in columns])
-    p[flipped] = sign_flip_p(deltas[:, flipped], resamples, Stream.PRIMARY_TESTS.generator(seed))
+    p[flipped] = _sign_flip_p(deltas[:, flipped], resamples, Stream.PRIMARY_TESTS, seed)
     return p
+
+
+def _sign_flip_p(differences: Figures, resamples: int, stream: Stream, seed: int) -> Figures:
+    """The p of each column [columns], by chance never below what so many images can give."""
+    p = sign_flip_p(differences, resamples, stream.generator(seed))
+    return np.maximum(p, least_sign_flip(len(differences)))
 
 
 def _gates(columns: Sequence[Paired], resamples: int, seed: int) -> tuple[list[float | None], list[float | None]]:
@@ -98,7 +115,7 @@ def _gates(columns: Sequence[Paired], resamples: int, seed: int) -> tuple[list[f
     if ranked:
         gates = list(dict.fromkeys(_gate_of(columns[place]) for place in ranked))
         signs = np.stack([gate((a, b), label) for a, b, label in gates], axis=1)
-        tested = sign_flip_p(signs, resamples, Stream.GATE_TESTS.generator(seed))
+        tested = _sign_flip_p(signs, resamples, Stream.GATE_TESTS, seed)
         found = dict(zip(gates, zip(signs.mean(axis=0), tested, strict=True), strict=True))
         for place in ranked:
             mean, each = found[_gate_of(columns[place])]

@@ -94,7 +94,7 @@ def _texts(comparison: Comparison, each: Difference) -> list[str]:
         p_value(each.gate_p),
         p_value(each.p_holm),
         p_value(each.least_p),
-        outcome(each, comparison.images) if each.primary else "",
+        outcome(each, comparison.tests) if each.primary else "",
     ]
 
 
@@ -111,7 +111,7 @@ def _interval(kind: Measure, low: float | None, high: float | None) -> str:
 
 
 def _is_too_few(each: Difference) -> bool:
-    return each.primary and outcome(each, 0) == TOO_FEW
+    return each.primary and (each.least_p or 0) > ALPHA
 
 
 def _measured(kind: Measure, *of: str | None) -> str:

@@ -46,6 +46,7 @@ def summary_table(comparison: Comparison, *, intervals: Sequence[str] = PRIMARY,
         tuple(_row(comparison, summary, label, metrics, intervals, daggers, len(labels) > 1, decides))
         for label in labels
         for summary in comparison.summaries
+        if len(labels) == 1 or any(one.retriever == label for one in summary.estimates)
     )
     columns = tuple(_columns(comparison, metrics, len(labels) > 1, decides))
     marks = tuple(_marks(comparison, columns, rows, metrics, labels))
@@ -187,6 +188,7 @@ def _missing(comparison: Comparison, metrics: Sequence[str], labels: Sequence[st
         _estimate(one, metric, label) for one in summaries for label in labels for metric in metrics[-2:] if label
     ]
     if any(one is None for one in ranked):
-        yield "not ranked"
+        stopped = any(run.run.stopped_at_hits for run in comparison.runs)
+        yield "not ranked, or stopped at its hits" if stopped else "not ranked"
     if any(one and one.metric == "hits@10" and one.chance is None for one in ranked):
         yield "chance is known once 'chatir score' has ranked again"

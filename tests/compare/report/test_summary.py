@@ -54,7 +54,7 @@ HITS_AND_BRI = (difference("a", "b", "hits@10", -34, 5, decided=True), differenc
         ),
         (HITS_AND_BRI[1:], (("open", "undecided: BRI"), ("open", "not tested: Hits@10"))),
         (
-            [replace(HITS_AND_BRI[1], least_p=0.06)],
+            [replace(HITS_AND_BRI[1], least_p=0.06, n=5)],
             (("open", "too few to decide: BRI"), ("open", "not tested: Hits@10")),
         ),
         (

@@ -250,7 +250,7 @@ def test_p_of_the_test_and_of_the_gate_stand_beside_the_adjusted_one():
 
 def test_why_nothing_is_decided_is_explained_where_it_is_so():
     held, few, other = (replace(one, decided=False) for one in primary("A", "B"))
-    told = [replace(held, withheld="gate-opposed"), replace(few, least_p=0.0625), other]
+    told = [replace(held, withheld="gate-opposed"), replace(few, least_p=0.0625, n=5), other]
     table = the("primary", side_by_side(compared("A"), compared("B"), differences=told))
     assert texts(table, "decision") == ["no verdict", "too few to decide", "undecided"]
     assert texts(table, "least", "p (Holm)") == ["0.0010", "0.0625", "0.0010"]
