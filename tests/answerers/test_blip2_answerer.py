@@ -242,7 +242,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(scenes: Path, typed
     log = Path("killed.run-wal")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert "loading blip2" in process.stderr.readline()
+        assert "loading scenes:blip2" in process.stderr.readline()
         questions = log.stat().st_size
         while log.stat().st_size < questions + 30_000:  # some answers are in
             assert process.poll() is None
