@@ -15,8 +15,8 @@ test: $(VENV)/dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not pages and not thorough" $(ARGS)
 
 # With the simulations that hold the statistics to what they promise: some ten minutes more.
-test-all: $(VENV)/dev
-	$(BIN)/python -m pytest -n 2 --dist load -m "not pages" $(ARGS)
+test-all: test
+	$(BIN)/python -m pytest -n 2 -m thorough $(ARGS)
 
 # Types what README and the pages in docs/ show, each in a fresh folder; make pages ARGS="-k tutorial" for one of them.
 pages: $(VENV)/dev

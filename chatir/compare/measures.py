@@ -18,6 +18,7 @@ ROUNDING = 1e-9
 
 PRIMARY_K = 10
 """The K of the Hits@K that verdicts are about, as the paper reports it."""
+PRIMARY_HITS = f"hits@{PRIMARY_K}"
 
 
 @dataclass(frozen=True)

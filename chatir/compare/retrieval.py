@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chatir.compare.measures import PRIMARY_K
+from chatir.compare.measures import PRIMARY_HITS
 from chatir.compare.rank_measures import best_log_rank_integrals, hits, image_weights, own_ranks, per_image, recall
 from chatir.compare.ranking_labels import ranking_labels
 from chatir.compare.runs import Run
@@ -123,7 +123,7 @@ def _tell_of_unknown_chance(
         unknown = [
             run
             for run, own in zip(runs, found, strict=True)
-            if label in own and np.isnan(own[label].chance[f"hits@{PRIMARY_K}"]).any()
+            if label in own and np.isnan(own[label].chance[PRIMARY_HITS]).any()
         ]
         if unknown:
             names = ", ".join(printable(run.name) for run in unknown)

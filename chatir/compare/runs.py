@@ -197,7 +197,7 @@ def _record(path: Path, sha256: str, dialogs: Sequence[Dialog], note: Callable[[
         config = run.config
         if type(config.get("rounds", 0)) is not int:
             raise InputError(f"{file}: the run file is damaged: its rounds are {config['rounds']!r}")
-        if not run.exported(sha256) and config.get("imported") != sha256:
+        if not run.belongs_to(sha256):
             note(
                 f"{file}: does not belong to {path.name} as it is now, and is left out: its ranks, failures and "
                 "configuration are not told"

@@ -8,7 +8,7 @@ from chatir.compare.comparison import Comparison, Difference, RunFigure, Summary
 from chatir.compare.measures import (
     MANY_IMAGES,
     NOT_GIVEN,
-    PRIMARY_K,
+    PRIMARY_HITS,
     ROUNDING,
     interval_decimals,
     measure,
@@ -20,9 +20,9 @@ from chatir.compare.statistics.significance import least_sign_flip
 BASELINE, NOT_TESTED = "baseline", "not tested"
 UNDECIDED, TOO_FEW, WITHHELD = "undecided", "too few to decide", "no verdict"
 
-PRIMARY = ("repeats_per_dialog", f"hits@{PRIMARY_K}", "bri")
+PRIMARY = ("repeats_per_dialog", PRIMARY_HITS, "bri")
 """The measures of a summary, in the order of its columns."""
-HEADLINE = (f"hits@{PRIMARY_K}", "bri", "repeats_per_dialog")
+HEADLINE = (PRIMARY_HITS, "bri", "repeats_per_dialog")
 """The same in the order in which decisions and verdicts name them."""
 
 Decision = tuple[str, tuple[str, ...]]
@@ -32,9 +32,9 @@ Decision = tuple[str, tuple[str, ...]]
 def figure_texts(one: RunFigure | None, images: int) -> tuple[str, str, str]:
     """A figure, its 95% interval in brackets, and the standard deviation between seeds; empty where not given.
 
-    Of a figure that cannot be given the first is a dash. Interval and figure have two digits of the interval's width.
+    Where there is no figure the first is a dash. Interval and figure have two digits of the interval's width.
     """
-    if one is None or one.value != one.value:
+    if one is None:
         return NOT_GIVEN, "", ""
     known = measure(one.metric, images)
     value, low, high = (each * known.scale for each in (one.value, one.low, one.high))
@@ -43,8 +43,7 @@ def figure_texts(one: RunFigure | None, images: int) -> tuple[str, str, str]:
         of_interval = 0 if images < MANY_IMAGES else 1
     decimals = max(known.decimals, of_interval)
     seeds = "" if one.between_seeds is None else number(one.between_seeds * known.scale, decimals)
-    interval = f"[{number(low, of_interval)}, {number(high, of_interval)}]" if low == low else ""
-    return number(value, decimals), interval, seeds
+    return number(value, decimals), f"[{number(low, of_interval)}, {number(high, of_interval)}]", seeds
 
 
 def primary_differences_of(comparison: Comparison, name: str, label: str | None) -> list[Difference]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from chatir.compare.comparison import ComparedRun, Difference, Verdict
-from chatir.compare.measures import MANY_IMAGES, PRIMARY_K, interval_decimals, measure, number, p_value
+from chatir.compare.measures import MANY_IMAGES, PRIMARY_HITS, interval_decimals, measure, number, p_value
 from chatir.compare.runs import Run
 from chatir.compare.statistics.differences import ALPHA, shared_labels
 from chatir.compare.statistics.sides import Pair, Side
@@ -22,7 +22,7 @@ SHOWN = 4
 """Settings that a sentence names at most."""
 
 _WORDS = {
-    f"hits@{PRIMARY_K}": ("finds more targets", "finds fewer targets"),
+    PRIMARY_HITS: ("finds more targets", "finds fewer targets"),
     "bri": ("finds targets later", "finds targets earlier"),
     "repeats_per_dialog": ("repeats itself more", "repeats itself less"),
 }
@@ -73,7 +73,8 @@ def _parts(own: Sequence[Difference], pair: Pair, several: bool) -> Iterator[str
             yield f"{over_all} over all rounds, but {how} (round by round p {_equals(first.gate_p)})"
     if own and not any(one.decided or one.withheld for one in own):
         if all((one.least_p or 0) > ALPHA for one in own):
-            yield f"{own[0].n:,} images are too few to tell it from {name}: {_few(own)}"
+            few = "1 image is" if own[0].n == 1 else f"{own[0].n:,} images are"
+            yield f"{few} too few to tell it from {name}: {_few(own)}"
         else:
             nearest = min(own, key=lambda one: one.p_holm or 0.0)
             names = _listed([measure(one, 0).name for one in dict.fromkeys(one.metric for one in own)])
@@ -83,8 +84,7 @@ def _parts(own: Sequence[Difference], pair: Pair, several: bool) -> Iterator[str
 def _draws_alike(one: Difference, pair: Pair, better: bool) -> bool:
     """Whether the better one is known to have had no more different images among its best: no lottery then."""
     a, b = (
-        np.mean([run.retrieval[one.retriever or ""].chance[f"hits@{PRIMARY_K}"][-1] for run in side.runs])
-        for side in pair
+        np.mean([run.retrieval[one.retriever or ""].chance[PRIMARY_HITS][-1] for run in side.runs]) for side in pair
     )
     return bool(b <= a if better else b >= a)  # False where it is not known
 
@@ -99,9 +99,9 @@ def _named(one: Difference) -> str:
     return "" if one.metric == "bri" else f"{measure(one.metric, one.n).name} "
 
 
-def _listed(parts: Sequence[str], word: str = "and") -> str:
+def _listed(parts: Sequence[str]) -> str:
     *first, last = parts
-    return f"{', '.join(first)} {word} {last}" if first else last
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _figures(one: Difference) -> str:

@@ -107,7 +107,7 @@ def _run_of(file: Path, run_file: Path | str | None, note: Callable[[str], None]
         raise
     except InputError as error:
         raise InputError(f"{error}; --run names another place for the ranks") from None
-    if run.exported(sha256) or run.config.get("imported") == sha256:
+    if run.belongs_to(sha256):
         return run
     run.close()
     raise InputError(

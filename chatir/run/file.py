@@ -135,6 +135,10 @@ class RunFile:
         """Whether a dialogue JSON with this hash was exported from the run."""
         return next(self.rows("SELECT 1 FROM exports WHERE sha256 = ?", sha256), None) is not None
 
+    def belongs_to(self, sha256: str) -> bool:
+        """Whether it is that of a dialogue file with this hash: its run wrote the file, or it holds its ranks."""
+        return self.exported(sha256) or self.config.get("imported") == sha256
+
     def note_export(self, sha256: str, part: int | None = None) -> None:
         """Keep the hash of a dialogue JSON, before it takes its place. part: of the first so many targets only."""
         with self.transaction():

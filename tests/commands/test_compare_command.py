@@ -17,24 +17,11 @@ from click.shell_completion import ShellComplete
 from compare.made_runs import CLIP, made_run, named, same_question
 
 from chatir import Dialog
-from chatir.cli import commands, run
+from chatir.cli import commands
 from chatir.dialog import Round
 from chatir.simulate import write_dialogs
 
 Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Type a command in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CHATIR_DATA", str(tmp_path / "data"))
-
-    def type_(*words: str) -> tuple[int, str, str]:
-        code = run(words)
-        return code, *capsys.readouterr()
-
-    return type_
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from players import Answering, Asking
 from simulate.test_resume import SCRIPT, snapshot, wait_for
 
 from chatir import Dialog, Reply, Round
-from chatir.cli import run
 from chatir.compare.shown.overview_table import overview_text
 from chatir.compare.shown.overviews import RunOverview, find_runs
 from chatir.errors import StoppedRunError
@@ -25,19 +24,6 @@ from chatir.simulate import simulate, write_dialogs
 
 Typed = Callable[..., tuple[int, str, str]]
 Process = Callable[[Path, str], "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Type a command in a folder of its own, which has a folder `outputs`."""
-    monkeypatch.chdir(tmp_path)
-    Path("outputs").mkdir()
-
-    def type_(*words: str) -> tuple[int, str, str]:
-        code = run(words)
-        return code, *capsys.readouterr()
-
-    return type_
 
 
 @pytest.fixture

@@ -12,26 +12,12 @@ from players import Answering, Asking
 from simulate.test_resume import snapshot
 
 from chatir import Dialog, Reply
-from chatir.cli import run
 from chatir.errors import StoppedRunError
 from chatir.run.ranks import Ranking
 from chatir.simulate import simulate, write_dialogs
 
 Typed = Callable[..., tuple[int, str, str]]
 BLIP = Ranking("BLIP", {"precision": "fp32"}, "d" * 64, 50)
-
-
-@pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Type a command in a folder of its own, which has a folder `outputs`."""
-    monkeypatch.chdir(tmp_path)
-    Path("outputs").mkdir()
-
-    def type_(*words: str) -> tuple[int, str, str]:
-        code = run(words)
-        return code, *capsys.readouterr()
-
-    return type_
 
 
 def shown(typed: Typed, *words: str) -> str:

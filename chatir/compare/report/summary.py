@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chatir.compare.comparison import Comparison, RunFigure, Summary
-from chatir.compare.measures import PRIMARY_K
+from chatir.compare.measures import PRIMARY_HITS
 from chatir.compare.summary_words import decision_text, decisions, figure_texts
-
-HITS = f"hits@{PRIMARY_K}"
 
 Figure = tuple[str, ...]
 """A figure as it is read, its 95% interval, and, of a group of seeds, how far apart they are."""
@@ -35,7 +33,7 @@ def summary_rows(comparison: Comparison, label: str | None) -> list[Row]:
     """The rows of a retriever's table, in the order of the runs. label: None where nothing ranked them."""
     rows = []
     for each in comparison.summaries:
-        hits = each[HITS, label]
+        hits = each[PRIMARY_HITS, label]
         rows.append(
             Row(
                 name=each.name,

@@ -188,7 +188,7 @@ def of_run(run: RunFile, file: Path | None) -> dict[str, Any]:
         return _of_imported(run, file, sha256)
     states, done = run.states(), run.ended_well()
     failed = states.get("failed", 0)
-    ours = sha256 is not None and belongs(run, sha256)
+    ours = sha256 is not None and run.belongs_to(sha256)
     told: dict[str, Any] = {
         "state": "unfinished" if states.get("open") or not (ours or failed) else "failed dialogs" if failed else "done",
         "questioner": recorded_player(config.get("questioner"), run.path),
@@ -210,11 +210,6 @@ def of_run(run: RunFile, file: Path | None) -> dict[str, Any]:
     return told
 
 
-def belongs(run: RunFile, sha256: str) -> bool:
-    """Whether a run file is that of a dialogue file with this hash, which its run wrote or whose ranks it holds."""
-    return run.exported(sha256) or run.config.get("imported") == sha256
-
-
 def _cost(run: RunFile) -> float | None:
     costs = (run.totals("question").cost, run.totals("answer").cost)
     told = [cost for cost in costs if cost is not None]
@@ -226,6 +221,6 @@ def _of_imported(run: RunFile, file: Path | None, sha256: str | None) -> dict[st
     if file is None:
         return {"state": "imported", "problem": f"{run.path}: holds ranks of a dialogue file that is not beside it"}
     told = of_dialogs(file)
-    if sha256 is None or not belongs(run, sha256):
+    if sha256 is None or not run.belongs_to(sha256):
         told["problem"] = f"{run.path}: was written for another version of {file.name}; its ranks are ignored"
     return told

@@ -14,7 +14,6 @@ from chatir.compare.runs import Sitting, name_text
 from chatir.compare.shown.overviews import (
     ENDINGS,
     RunOverview,
-    belongs,
     dialogue_file_of,
     known_files,
     of_dialogs,
@@ -141,7 +140,7 @@ def show_run(named: str, targets: Sequence[str] = ()) -> ShownRun:
     known = known_files(file, run_file, name_text(file.stem))
     if known.run_file is not None:
         with RunFile.reading(run_file) as run:
-            if known.file is None or named.endswith(".run") or belongs(run, file_sha256(file)):
+            if known.file is None or named.endswith(".run") or run.belongs_to(file_sha256(file)):
                 return _shown(replace(known, **of_run(run, known.file)), _of_run(run, known.file), run, targets)
     shown = replace(known, **of_dialogs(file))
     if known.run_file is not None:

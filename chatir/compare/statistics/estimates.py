@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from chatir.compare.comparison import RunFigure, Summary
+from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means
 from chatir.compare.statistics.sides import Measured, Side, primary
 from chatir.compare.statistics.streams import Stream
 from chatir.retriever.metrics import Figures
 
-LEVEL = 0.95
-RESAMPLES = 9_999
+LEVEL = 1 - ALPHA
 
 
 def summaries(sides: Sequence[Side], rounds: int, seed: int) -> list[Summary]:
@@ -22,7 +22,7 @@ def summaries(sides: Sequence[Side], rounds: int, seed: int) -> list[Summary]:
     if not wanted:
         return [Summary(side.name, tuple(run.name for run in side.runs), ()) for side in sides]
     values = np.stack([side[measured] for side, measured in wanted], axis=1)
-    means = resampled_means(values, RESAMPLES, Stream.ESTIMATES.generator(seed))
+    means = resampled_means(values, DESCRIPTIVE_RESAMPLES, Stream.ESTIMATES.generator(seed))
     found: dict[str, list[RunFigure]] = {side.name: [] for side in sides}
     for place, (side, measured) in enumerate(wanted):
         found[side.name].append(_estimate(side, measured, values[:, place], means[:, place]))
@@ -47,7 +47,7 @@ def _estimate(side: Side, measured: Measured, values: Figures, means: Figures) -
         low=low,
         high=high,
         chance=_chance(side, measured),
-        between_seeds=_between_seeds(side, measured),
+        between_seeds=side.between_seeds(measured) if len(side.runs) > 1 else None,
     )
 
 
@@ -77,8 +77,3 @@ def _chance(side: Side, measured: Measured) -> float | None:
     known = [run.retrieval[measured.retriever].chance for run in side.runs] if measured.retriever else []
     found = [chance[measured.metric][-1] for chance in known if measured.metric in chance]
     return float(np.mean(found)) if found and np.isfinite(found).all() else None
-
-
-def _between_seeds(side: Side, measured: Measured) -> float | None:
-    means = [Side(run.name, (run,))[measured].mean() for run in side.runs]
-    return float(np.std(means, ddof=1)) if len(means) > 1 else None

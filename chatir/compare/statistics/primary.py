@@ -47,7 +47,6 @@ def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[D
     plain_low, plain_high = intervals(deltas, plain, DESCRIPTIVE_RESAMPLES, Stream.PLAIN_INTERVALS, seed)
     found = []
     for place, column in enumerate(columns):
-        rejected = bool(adjusted[place] <= ALPHA and least[place] <= ALPHA)
         one = replace(
             column.difference(plain_low[place], plain_high[place], 1 - ALPHA),
             test=tests[place],
@@ -60,7 +59,7 @@ def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[D
             adjusted_high=float(high[place]),
             adjusted_level=float(levels[place]),
             least_p=float(least[place]),
-            decided=rejected and not low[place] <= 0 <= high[place],
+            decided=bool(adjusted[place] <= ALPHA and not low[place] <= 0 <= high[place]),
         )
         if ungated[place] <= ALPHA and not one.ci_low <= 0 <= one.ci_high:
             one = replace(one, withheld=_withheld(one, _better(column), 1 - float(ungated_levels[place])))

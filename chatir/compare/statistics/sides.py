@@ -40,6 +40,11 @@ class Side:
         values = np.asarray(np.mean([of_dialogs(run, measured) for run in self.runs], axis=0))
         return per_image(values, [dialog.image for dialog in self.runs[0].dialogs])
 
+    def between_seeds(self, measured: Measured) -> float:
+        """The standard deviation of the runs' means; nan for a single run."""
+        means = [float(Side(run.name, (run,))[measured].mean()) for run in self.runs]
+        return float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
+
     @property
     def several_dialogs_an_image(self) -> bool:
         """Whether an image has more than one dialog; they are then not independent, and are taken together."""
@@ -147,12 +152,11 @@ def seed_group(side: Side, rounds: int) -> SeedGroup:
 
 
 def _spread(side: Side, measured: Measured) -> Spread:
-    means = [Side(run.name, (run,))[measured].mean() for run in side.runs]
     values = side[measured]
     return Spread(
         metric=measured.metric,
         retriever=measured.retriever,
-        mean=float(np.mean(means)),
-        between_seeds=float(np.std(means, ddof=1)),
+        mean=float(values.mean()),
+        between_seeds=side.between_seeds(measured),
         over_images=float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan"),
     )

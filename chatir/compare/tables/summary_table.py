@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chatir.compare.comparison import Comparison, Difference, RunFigure, Summary
-from chatir.compare.measures import NOT_GIVEN, measure
+from chatir.compare.measures import NOT_GIVEN, PRIMARY_HITS, measure
 from chatir.compare.statistics.differences import ALPHA
 from chatir.compare.summary_words import (
     BASELINE,
@@ -59,7 +59,7 @@ def _columns(comparison: Comparison, metrics: Sequence[str], several: bool, deci
         yield Column("retriever", numeric=False)
     for metric in metrics:
         known = measure(metric, comparison.images)
-        hits = metric == "hits@10"
+        hits = metric == PRIMARY_HITS
         detail = ", ".join(part for part in (known.unit, at_round(comparison.rounds) if hits else "") if part)
         yield Column(known.name, detail, known.better)
         if hits:
@@ -88,7 +88,7 @@ def _row(
         estimate = _estimate(summary, metric, label)
         mark = _dagger(own.get(metric)) if daggers else ""
         yield Cell(_figure(estimate, comparison.images, metric in intervals), mark=mark)
-        if metric == "hits@10":
+        if metric == PRIMARY_HITS:
             yield Cell(known.text(estimate.chance if estimate else None))
     if decides:
         yield Cell(BASELINE if baseline else "; ".join(map(decision_text, decisions(comparison, summary, label))))
@@ -121,7 +121,7 @@ def _sentences(comparison: Comparison, metrics: Sequence[str], labels: Sequence[
     for label in labels:
         if label in rankings:
             yield f"Ranked by {label} in {rankings[label].images:,} images."
-    if "hits@10" in metrics:
+    if PRIMARY_HITS in metrics:
         yield "Hits@10: targets ranked 10 or better in any round so far."
     if "bri" in metrics:
         yield "BRI: mean over rounds of ln of the best rank so far."
@@ -154,7 +154,7 @@ def _marks(
         yield Mark("[ ]", "95% interval")
     if "±" in texts:
         yield Mark("±", "standard deviation between seeds")
-    if "hits@10" in metrics:
+    if PRIMARY_HITS in metrics:
         yield Mark("chance", "% of the corpus in the 10 best so far")
     if "bri" in metrics:
         yield Mark("exp(BRI)", "a typical best rank")
@@ -190,5 +190,5 @@ def _missing(comparison: Comparison, metrics: Sequence[str], labels: Sequence[st
     if any(one is None for one in ranked):
         stopped = any(run.run.stopped_at_hits for run in comparison.runs)
         yield "not ranked, or stopped at its hits" if stopped else "not ranked"
-    if any(one and one.metric == "hits@10" and one.chance is None for one in ranked):
+    if any(one and one.metric == PRIMARY_HITS and one.chance is None for one in ranked):
         yield "chance is known once 'chatir score' has ranked again"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chatir.compare.comparison import ComparedRun, Comparison
+from chatir.compare.measures import PRIMARY_HITS
 from chatir.compare.summary_words import PRIMARY
 from chatir.compare.tables import run_tables, summary_table, tables
 from chatir.compare.tables.summary_table import KEY
@@ -18,7 +19,7 @@ from chatir.questions import repeated
 if TYPE_CHECKING:
     from rich.console import Console
 
-INTERVALS = (PRIMARY, ("hits@10", "bri"), ("hits@10",))
+INTERVALS = (PRIMARY, (PRIMARY_HITS, "bri"), (PRIMARY_HITS,))
 """Which measures have their intervals in the summary: as many as the terminal has room for."""
 NOTES = 5
 """Notes that are shown unless all is asked for."""
