@@ -28,7 +28,7 @@ from chatir.compare.report import write_report
 from chatir.compare.retrieval import Curve, Retrieval
 from chatir.dialog import Dialog, Round
 from chatir.dialogue_json import read_dialogs, write_dialogs
-from chatir.retriever.metrics import best_log_rank_integral
+from chatir.measures.retrieval import best_log_rank_integral
 from chatir.run.ranks import Ranking
 
 RELEASED = Path(__file__).parents[2] / "shared" / "data" / "chatir" / "dialogues"

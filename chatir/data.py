@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chatir.errors import InputError
-from chatir.files import read_json
+from chatir.storage.files import read_json
 
 RELEASED_URL = "https://raw.githubusercontent.com/levymsn/ChatIR/f5a4b908643d5fcd946187da8f20c0667afbe2e5/"
 """The repository that Levy et al. released, at the commit whose sums are below."""

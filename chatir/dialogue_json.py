@@ -10,8 +10,8 @@ from typing import IO, Any
 
 from chatir.dialog import Dialog, Round, text_problem
 from chatir.errors import InputError
-from chatir.files import atomic_writer, os_error, read_json
-from chatir.image_names import dialog_key, image_problem
+from chatir.storage.files import atomic_writer, os_error, read_json
+from chatir.storage.image_names import dialog_key, image_problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ SECTIONS = {
         "chatir.plugins.options_model",
         "chatir.plugins.describe_options",
         "chatir.models.estimates.Estimate",
-        "chatir.models.images.ImageFolder",
+        "chatir.storage.image_folder.ImageFolder",
         "chatir.models.reply_cache.ReplyCache",
     ),
     "Retrieve": (
@@ -96,7 +96,7 @@ SECTIONS = {
         "chatir.errors.InterruptedRunError",
     ),
 }
-"""What the page shows, by the paths from which it is imported; `*`: every public function that a module defines."""
+"""What the page shows, by the paths from which it is imported; `*`: every function that a module offers."""
 
 
 def pages() -> dict[str, str]:
@@ -109,13 +109,12 @@ def pages() -> dict[str, str]:
 
 
 def named(path: str) -> list[str]:
-    """The path itself, or those of the functions of a module, in its order."""
+    """The path itself, or those of the functions that a module offers, in the order of their code."""
     if not path.endswith(".*"):
         return [path]
     module = importlib.import_module(path.removesuffix(".*"))
-    found = vars(module).items()
-    own = [name for name, thing in found if inspect.isfunction(thing) and thing.__module__ == module.__name__]
-    return [f"{module.__name__}.{name}" for name in own if not name.startswith("_")]
+    offered = sorted(module.__all__, key=lambda name: inspect.getsourcelines(getattr(module, name))[1])
+    return [f"{module.__name__}.{name}" for name in offered]
 
 
 def entry(path: str) -> Iterator[str]:

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatir import Dialog, Round, files
+from chatir import Dialog, Round
 from chatir.errors import InputError
-from chatir.image_names import dialog_key, image_problem
 from chatir.simulate import read_dialogs, write_dialogs
+from chatir.storage import files
+from chatir.storage.image_names import dialog_key, image_problem
 
 RELEASED = ["VisDial_v1.0_queries_val", "ChatGPT_BLIP2", "FLAN_ALPACA_XXL_BLIP2"]
 OLD = b"what was there before"

@@ -18,13 +18,10 @@ import chatir
 from chatir.errors import ChatirError
 
 PACKAGES = {
-    *("answerers", "compare", "export", "fetch", "models"),
-    *("prompts", "questioners", "retriever", "scenes", "simulate"),
+    *("answerers", "compare", "export", "fetch", "measures", "models"),
+    *("prompts", "questioners", "retriever", "scenes", "simulate", "storage"),
 }
-MODULES = {
-    *("console", "data", "dialog", "dialogue_json", "errors"),
-    *("files", "listing", "plain_data", "plugins", "questions", "refusals"),
-}
+MODULES = {"console", "data", "dialog", "dialogue_json", "errors", "listing", "plugins"}
 
 OUTSIDE = {
     "chatir.models.lavis.worker",  # runs in LAVIS's environment, and can be imported only there
@@ -180,7 +177,7 @@ def test_markdown_shows_what_was_written(module: str) -> None:
 
 
 def test_the_modules_are_found() -> None:
-    assert {"chatir.simulate.simulate", "chatir.retriever.metrics", "chatir.models.estimates"} <= modules()
+    assert {"chatir.simulate.simulate", "chatir.measures.retrieval", "chatir.models.estimates"} <= modules()
     assert chatir.Dialog.__module__ == "chatir.dialog"
     found = {thing.where for thing in named("chatir.run.file")}
     assert {"chatir.run.file.RunFile.reading", "chatir.run.file.RunFile.config"} <= found

@@ -21,12 +21,12 @@ from players import Answering, Asking
 from retriever.searching import Hashing, corpus, dialogs, expected_ranks
 
 from chatir import Dialog, Round
-from chatir.compare.defects import DEFECTS
 from chatir.compare.lint import lint
 from chatir.errors import InputError
 from chatir.export import export
 from chatir.export import writers as writing
-from chatir.questions import repeats
+from chatir.measures.defects import DEFECTS
+from chatir.measures.questions import repeats
 from chatir.retriever.score import score
 from chatir.simulate import read_dialogs, simulate, write_dialogs
 

@@ -12,13 +12,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "chatir"
 
-NOUNS = {
-    *("dialog", "dialog_ranks", "dialogue_json", "image_names", "questions", "refusals"),
-    *("errors", "files", "sqlite_files", "plain_data", "data", "console", "signals"),
-}
+NOUNS = {"dialog", "dialogue_json", "errors", "storage", "measures", "data", "console", "signals"}
 """What every room may speak of: values, texts, files and lines, none of which knows a room."""
 
-PLAYER = {"dialog", "errors", "plugins", "models", "prompts", "questions", "dialogue_json", "data", "image_names"}
+PLAYER = {"dialog", "errors", "plugins", "models", "prompts", "measures.questions", "dialogue_json", "data"}
+PLAYER |= {"storage.image_folder", "storage.image_names"}
 
 KNOWS = {
     "questioners": PLAYER,
@@ -28,9 +26,11 @@ KNOWS = {
     "simulate": NOUNS | {"run", "models.estimates", "plugins", "scenes.names", "scenes.foreign"},
     "retriever": NOUNS | {"plugins", "models", "scenes.names", "scenes.foreign"},
     "retriever.score": NOUNS | {"run"},
-    "compare": NOUNS | {"run", "retriever.metrics", "models.images", "models.sentences", "scenes.names"},
+    "compare": NOUNS | {"run", "models.sentences", "scenes.names"},
     "export": NOUNS | {"run", "compare"},
-    **dict.fromkeys(NOUNS, NOUNS),
+    **dict.fromkeys(NOUNS - {"storage", "measures"}, NOUNS),
+    "storage": {"errors"},
+    "measures": {"errors", "dialog"},
     "plugins": {"errors"},
 }
 """What a room, or a file of one, may import beside its own; what is not named here may import what it likes."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatir.image_names import dialog_key, image_file, image_key, image_problem, normalised
+from chatir.storage.image_names import dialog_key, image_file, image_key, image_problem, normalised
 
 NFC, NFD = "caf\u00e9", "cafe\u0301"
 SCREENSHOT = "Screenshot 2026-02-03 at 4.05.06\u202fPM.png"

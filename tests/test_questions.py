@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatir.questions import normalised_question, repeats
+from chatir.measures.questions import normalised_question, repeats
 
 
 @pytest.mark.parametrize(

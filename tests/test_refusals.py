@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatir.refusals import is_soft_refusal
+from chatir.measures.refusals import is_soft_refusal
 
 REFUSALS = [
     "I'm not able to view images",

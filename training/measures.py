@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from chatir.dialog import Dialog, Round
-from chatir.questions import repeats
+from chatir.measures.questions import repeats
 from chatir.scenes.language import QUESTIONS, Question, understood, wordings
 from chatir.scenes.people import captioned, people_dialog
 from chatir.scenes.world import Scene, scenes

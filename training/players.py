@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoProcessor, AutoTokenizer, Blip2ForConditionalGeneration, CLIPModel
 
 from chatir.dialog import Dialog
-from chatir.questions import normalised_question
+from chatir.measures.questions import normalised_question
 from chatir.scenes.drawing import draw
 from chatir.scenes.world import Scene
 from training.texts import ANSWER_PROMPT, QUESTION_PROMPT, joined

@@ -19,8 +19,8 @@ from chatir.models.chat.options import ChatOptions
 from chatir.models.chat.player import EndpointPlayer
 from chatir.models.completion import Request
 from chatir.models.estimates import TYPICAL, Estimate, rounds_to_come, tokens_of
-from chatir.models.images import ImageError
 from chatir.plugins import Context
+from chatir.storage.image_folder import ImageError
 
 MODEL = "gpt-4o-2024-08-06"
 """A snapshot. A photo costs less with it than with gpt-4o-mini, which counts 33 times the tokens for one."""

@@ -110,8 +110,8 @@ def compare(
     """
     from chatir.compare import compare as compare_files
     from chatir.compare.chosen_measures import check_measures, only_measures
-    from chatir.compare.measures import PRIMARY_K
     from chatir.compare.summary_words import PRIMARY
+    from chatir.measures.names import PRIMARY_K
 
     check_folder(images)
     _check_outputs(files, figures, report)

@@ -40,7 +40,7 @@ def run_names(context: click.Context, parameter: click.Parameter, typed: str) ->
 
 def measures(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem[str]]:
     """The measures of a comparison that are not named yet, after the commas that are typed."""
-    from chatir.compare.measures import known_measures
+    from chatir.measures.names import known_measures
 
     before, comma, last = typed.rpartition(",")
     known = [name for name in known_measures(context.params.get("ks") or ()) if name not in before.split(",")]

@@ -33,9 +33,9 @@ def lint(files: tuple[Path, ...], reference: Path | None, rounds: int, form: str
     """
     import json
 
-    from chatir.compare.dialog_counts import QUERIES
     from chatir.compare.lint import lint as lint_file
     from chatir.compare.lint_table import lint_table
+    from chatir.measures.counts import QUERIES
 
     reports = [lint_file(file, reference, rounds=rounds) for file in files]
     for report in reports:

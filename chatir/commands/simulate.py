@@ -24,7 +24,7 @@ from chatir.commands.completing import names, options_of
 from chatir.commands.searching import Search, check_in_list, corpus_root, corpus_there, search_options
 from chatir.console import note, say, shown_progress
 from chatir.errors import InputError
-from chatir.files import file_sha256
+from chatir.storage.files import file_sha256
 
 if TYPE_CHECKING:
     from chatir.simulate.summary import RunSummary

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chatir.compare.comparison import Agreement
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means
 from chatir.dialog import Dialog
-from chatir.questions import LEAKED_LABEL, bare, folded, normalised_question
+from chatir.measures.questions import LEAKED_LABEL, bare, folded, normalised_question
 
 YES = frozenset({"yes", "yeah", "yea", "yep", "yup"})
 """First words that answer by yes."""

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from chatir.compare.comparison import ComparedRun, Comparison
-from chatir.compare.measures import known_measures
 from chatir.compare.retrieval import Retrieval
 from chatir.errors import InputError
+from chatir.measures.names import known_measures
 
 Figure = TypeVar("Figure")
 

@@ -12,21 +12,9 @@ import numpy as np
 from chatir.compare.agreement import agreement
 from chatir.compare.common_dialogs import common_dialogs
 from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Summary
-from chatir.compare.dialog_counts import (
-    NO_MARKS,
-    QUERIES,
-    Counts,
-    defects,
-    dialog_counts,
-    language,
-    most_lack_questions,
-    repetition,
-)
 from chatir.compare.dialogue_files import dialogue_files
-from chatir.compare.measures import PRIMARY_K
 from chatir.compare.method import method
 from chatir.compare.near_duplicates import near_duplicates as count_near_duplicates
-from chatir.compare.rank_measures import image_weights
 from chatir.compare.retrieval import BAND_RESAMPLES, Retrieval, retrievals
 from chatir.compare.runs import Run, read_runs
 from chatir.compare.statistics.differences import descriptive_differences
@@ -39,6 +27,18 @@ from chatir.compare.verdicts import verdict
 from chatir.console import printable
 from chatir.dialog import Dialog
 from chatir.errors import InputError
+from chatir.measures.counts import (
+    NO_MARKS,
+    QUERIES,
+    Counts,
+    defects,
+    dialog_counts,
+    language,
+    most_lack_questions,
+    repetition,
+)
+from chatir.measures.names import PRIMARY_K
+from chatir.measures.retrieval_by_dialog import image_weights
 
 
 def compare(

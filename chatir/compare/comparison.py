@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from chatir.compare.dialog_counts import DialogCounts
 from chatir.compare.retrieval import Retrieval
 from chatir.compare.runs import Run
 from chatir.console import printable
 from chatir.dialog import Dialog
+from chatir.measures.counts import DialogCounts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from typing import Any
 
 from chatir.console import printable
 from chatir.errors import InputError
-from chatir.files import os_error, read_json
+from chatir.storage.files import os_error, read_json
 
 OWN = (".run", "-wal", "-shm", "-journal", ".kept", ".part")
 """How other files that chatir writes beside dialogue files end; `.kept`: set aside by `--fresh`."""

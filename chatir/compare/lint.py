@@ -10,12 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from chatir.compare.defects import DEFECTS, round_defects
-from chatir.compare.dialog_counts import most_lack_questions
 from chatir.dialog import Round
 from chatir.dialogue_json import Entry, read_entries
-from chatir.image_names import dialog_key, image_problem
-from chatir.questions import normalised_question
+from chatir.measures.counts import most_lack_questions
+from chatir.measures.defects import DEFECTS, round_defects
+from chatir.measures.questions import normalised_question
+from chatir.storage.image_names import dialog_key, image_problem
 
 FINDINGS = (
     "wrong_round_count",

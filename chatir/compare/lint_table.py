@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chatir.compare.lint import Example, LintReport
-from chatir.compare.run_names import run_names
 from chatir.console import aligned
+from chatir.measures.labels import run_names
 
 FILES_PER_TABLE = 6
 WIDTH = 100

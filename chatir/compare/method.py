@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chatir.compare.comparison import Difference
-from chatir.compare.measures import PRIMARY_K
 from chatir.compare.retrieval import BAND_RESAMPLES
 from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES
 from chatir.compare.statistics.sides import Side
 from chatir.compare.statistics.significance import resamples_needed
+from chatir.measures.names import PRIMARY_K
 
 
 def method(sides: Sequence[Side], primary: Sequence[Difference], images: int, ranked: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from chatir.image_names import dialog_key, image_key
+from chatir.storage.image_names import dialog_key, image_key
 
 if TYPE_CHECKING:
     from chatir.compare.runs import Record, Run

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from chatir.dialog import Dialog
 from chatir.errors import InputError
-from chatir.files import os_error
+from chatir.measures.questions import normalised_question
 from chatir.models.sentences import SentenceEncoder
-from chatir.questions import normalised_question
+from chatir.storage.files import os_error
 
 ROUNDING = 1e-6
 """How far from 1 the cosine of two texts may come out that the model reads alike."""

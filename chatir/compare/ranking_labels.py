@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chatir.plain_data import brief
 from chatir.run.ranks import Ranking
+from chatir.storage.plain_data import brief
 
 TOLD = 2
 """Options that a label tells at most."""

@@ -8,16 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chatir.compare.measures import PRIMARY_HITS
-from chatir.compare.rank_measures import best_log_rank_integrals, hits, image_weights, own_ranks, per_image, recall
 from chatir.compare.ranking_labels import ranking_labels
 from chatir.compare.runs import Run
 from chatir.compare.statistics.resampling import log_band, max_t_band, resampled_means
 from chatir.compare.statistics.streams import Stream
 from chatir.console import printable
 from chatir.dialog import Dialog
-from chatir.dialog_ranks import DialogRanks, rank_table
-from chatir.retriever.metrics import Figures, Ranks, chance_of_hits, chance_of_recall, truncated_share
+from chatir.measures.names import PRIMARY_HITS
+from chatir.measures.ranks import DialogRanks, rank_table
+from chatir.measures.retrieval import Figures, Ranks, chance_of_hits, chance_of_recall, truncated_share
+from chatir.measures.retrieval_by_dialog import (
+    best_log_rank_integrals,
+    hits,
+    image_weights,
+    own_ranks,
+    per_image,
+    recall,
+)
 from chatir.run.ranks import Ranking
 
 BAND_RESAMPLES = 2_000

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chatir.compare.comparison import Comparison, Difference, RunFigure, Summary
-from chatir.compare.measures import (
+from chatir.compare.statistics.differences import ALPHA
+from chatir.compare.statistics.significance import least_sign_flip
+from chatir.measures.names import (
     MANY_IMAGES,
     NOT_GIVEN,
     PRIMARY_HITS,
@@ -14,8 +16,6 @@ from chatir.compare.measures import (
     measure,
     number,
 )
-from chatir.compare.statistics.differences import ALPHA
-from chatir.compare.statistics.significance import least_sign_flip
 
 BASELINE, NOT_TESTED = "baseline", "not tested"
 UNDECIDED, TOO_FEW, WITHHELD = "undecided", "too few to decide", "no verdict"

@@ -11,9 +11,9 @@ from chatir.data import CORPUS, IMAGES, RELEASED, TARGETS, ReleasedFile, data_fo
 from chatir.dialogue_json import read_dialogs
 from chatir.doctor.finding import Finding, State, gigabytes, looked_at
 from chatir.errors import ChatirError
-from chatir.files import file_sha256
-from chatir.image_names import image_file, image_key
 from chatir.models.lavis.environment import environment
+from chatir.storage.files import file_sha256
+from chatir.storage.image_names import image_file, image_key
 
 ELSEWHERE = "export CHATIR_DATA=FOLDER"
 FETCH = "chatir fetch"

@@ -10,7 +10,7 @@ from chatir.compare.runs import read_runs
 from chatir.errors import InputError
 from chatir.export.tables import labelled_rankings
 from chatir.export.writers import WRITERS
-from chatir.files import os_error, part_folder_of
+from chatir.storage.files import os_error, part_folder_of
 
 
 def export(

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chatir.compare.defects import DEFECTS, round_defects
 from chatir.compare.ranking_labels import ranking_labels
 from chatir.compare.runs import Run
 from chatir.dialog import Dialog
-from chatir.dialog_ranks import DialogRanks
-from chatir.questions import repeated, repeats
+from chatir.measures.defects import DEFECTS, round_defects
+from chatir.measures.questions import repeated, repeats
+from chatir.measures.ranks import DialogRanks
 from chatir.run.ranks import Ranking
 
 Row = dict[str, Any]

@@ -13,7 +13,7 @@ from chatir.compare.runs import Run
 from chatir.errors import InputError
 from chatir.export.dataset import dialog_rows, features
 from chatir.export.tables import Row, tables
-from chatir.files import part_folder_of
+from chatir.storage.files import part_folder_of
 
 ROWS_AT_ONCE = 8192
 DIALOGS_AT_ONCE = 1024

@@ -17,8 +17,8 @@ from chatir.data import IMAGES_URL
 from chatir.errors import InputError
 from chatir.fetch.one_image import BrokenError, RefusedError, image_content, keep_image
 from chatir.fetch.source import FetchError, base_address
-from chatir.files import os_error
-from chatir.image_names import image_file, image_key, image_problem, normalised
+from chatir.storage.files import os_error
+from chatir.storage.image_names import image_file, image_key, image_problem, normalised
 
 DEAD_AFTER = 50
 """So many images in a row without a whole answer, all attempts made, mean that the source is down."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx2
 from PIL import Image, UnidentifiedImageError
 
-from chatir.files import atomic_writer, os_error
-from chatir.models.images import FORMATS, MAX_BYTES, MAX_PIXELS
+from chatir.storage.files import atomic_writer, os_error
+from chatir.storage.image_folder import FORMATS, MAX_BYTES, MAX_PIXELS
 
 SLOWEST = 10
 """An image may take so many times the time-out, however its bytes drip."""

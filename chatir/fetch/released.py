@@ -16,7 +16,7 @@ from requests import HTTPError, RequestException, Timeout
 from chatir.data import RELEASED, RELEASED_URL, ReleasedFile
 from chatir.errors import InputError
 from chatir.fetch.source import FetchError, base_address
-from chatir.files import os_error
+from chatir.storage.files import os_error
 
 PASSING = (408, 429)
 """Client errors that another attempt may not meet; after any other 4xx none is made."""

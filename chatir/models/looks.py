@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from chatir.dialog import Failure
 from chatir.models.batches import AHEAD, Batches
 from chatir.models.completion import Completion
-from chatir.models.images import ImageError, ImageFolder, decoded
 from chatir.models.kept import Kept
 from chatir.models.remembered import Remembered
 from chatir.plugins import Context
 from chatir.scenes.names import shown_model
+from chatir.storage.image_folder import ImageError, ImageFolder, decoded
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from chatir.errors import InputError
-from chatir.files import os_error
-from chatir.sqlite_files import making
+from chatir.storage.files import os_error
+from chatir.storage.sqlite import making
 
 APPLICATION_ID = int.from_bytes(b"ctRC", "big")
 FORMAT = 1

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chatir.dialog import Dialog
 from chatir.errors import InputError
-from chatir.files import open_text
+from chatir.storage.files import open_text
 
 
 class Message(NamedTuple):

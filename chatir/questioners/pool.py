@@ -17,10 +17,10 @@ from chatir.data import TARGETS, data_folder
 from chatir.dialog import Dialog, Reply
 from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
-from chatir.image_names import image_key
+from chatir.measures.questions import normalised_question
 from chatir.models.sentences import SentenceEncoder
 from chatir.plugins import Context
-from chatir.questions import normalised_question
+from chatir.storage.image_names import image_key
 
 if TYPE_CHECKING:
     import numpy as np

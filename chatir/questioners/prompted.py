@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.dialog import Dialog, Failure, Reply
+from chatir.measures.questions import normalised_question
 from chatir.models.chat.endpoint import ChatEndpoint
 from chatir.models.chat.player import EndpointPlayer
 from chatir.models.completion import Completion, Request, nothing_said
@@ -18,7 +19,6 @@ from chatir.models.local_player import LocalPlayer
 from chatir.prompts import load_prompt
 from chatir.prompts.cleaning import MARK, clean_question
 from chatir.prompts.cleaning.thoughts import without_thoughts
-from chatir.questions import normalised_question
 
 
 class PromptOptions(BaseModel):

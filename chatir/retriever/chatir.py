@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chatir.errors import InputError
-from chatir.files import file_sha256
 from chatir.models.loading import model_identity
 from chatir.models.placement import claim
 from chatir.plugins import Context
@@ -16,6 +15,7 @@ from chatir.retriever.blip import image_features, text_features
 from chatir.retriever.dialog_text import TextReader
 from chatir.retriever.options import EncoderOptions, chosen_limit
 from chatir.retriever.two_tower import TwoTower
+from chatir.storage.files import file_sha256
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chatir.data import read_corpus
 from chatir.errors import InputError
-from chatir.image_names import image_key, image_problem
+from chatir.storage.image_names import image_key, image_problem
 
 UNIT = 1e-3
 """How far from 1 the length of a unit vector may be."""

@@ -9,9 +9,9 @@ from unicodedata import normalize
 
 from chatir.console import printable
 from chatir.errors import InputError
-from chatir.files import os_error
-from chatir.image_names import image_problem
-from chatir.models.image_formats import HEAD, UNREAD, image_format
+from chatir.storage.files import os_error
+from chatir.storage.image_formats import HEAD, UNREAD, image_format
+from chatir.storage.image_names import image_problem
 
 ENDINGS = frozenset(
     (

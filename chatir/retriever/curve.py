@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chatir.console import aligned, printable
-from chatir.retriever.metrics import (
+from chatir.measures.retrieval import (
     Figures,
     average_target_rank,
     best_log_rank_integral,

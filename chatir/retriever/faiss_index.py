@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chatir.errors import InputError
-from chatir.files import atomic_writer, os_error
 from chatir.retriever.similarity import (
     OVERFLOWING,
     Array,
@@ -32,6 +31,7 @@ from chatir.retriever.similarity import (
     shards,
 )
 from chatir.retriever.top_images import kept
+from chatir.storage.files import atomic_writer, os_error
 
 FLAT_UP_TO = 1_000_000
 BLOCK = 2**16

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 from chatir.console import one_line
 from chatir.errors import ChatirError, InputError
-from chatir.image_names import image_file
-from chatir.models.images import ImageError, ImageFolder, decoded
 from chatir.retriever.corpus import Vectors
 from chatir.retriever.given import given_vectors
 from chatir.retriever.retriever import Identity, Retriever, declared
 from chatir.retriever.shards import ImageRecord
+from chatir.storage.image_folder import ImageError, ImageFolder, decoded
+from chatir.storage.image_names import image_file
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatir.errors import InputError
-from chatir.files import file_sha256, os_error
 from chatir.retriever.corpus import UNIT, checked_images
 from chatir.retriever.given import as_array
 from chatir.retriever.index_folder import IMPORTED, IndexFolder, Note, found_index_folders
 from chatir.retriever.indexing import Indexed, silent
 from chatir.retriever.retriever import Identity, Retriever
 from chatir.retriever.shards import ImageRecord, Shard
+from chatir.storage.files import file_sha256, os_error
 
 SINGLE = 1e-6
 """How far from 1 the length of a vector is that was normalised in single precision."""

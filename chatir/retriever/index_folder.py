@@ -13,10 +13,10 @@ from typing import Any
 
 from chatir.data import data_folder
 from chatir.errors import InputError
-from chatir.files import atomic_writer, os_error, read_json
 from chatir.retriever.corpus import Corpus, images_fingerprint, vectors_fingerprint
 from chatir.retriever.retriever import Identity
 from chatir.retriever.shards import Shard, ShardFile
+from chatir.storage.files import atomic_writer, os_error, read_json
 
 FORMAT = 1
 SHARD_SIZE = 4096

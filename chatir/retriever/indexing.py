@@ -15,7 +15,6 @@ import numpy as np
 
 from chatir.console import duration
 from chatir.errors import InputError
-from chatir.image_names import image_file
 from chatir.retriever.corpus import Corpus, Vectors, checked_images
 from chatir.retriever.image_vectors import (
     MISSING,
@@ -33,6 +32,7 @@ from chatir.retriever.retriever import Identity, Retriever
 from chatir.retriever.shards import ImageRecord, Shard, ShardFile
 from chatir.scenes.foreign import foreign_image, foreign_line
 from chatir.scenes.names import built_in_models
+from chatir.storage.image_names import image_file
 
 Report = Callable[[object], None]
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import BlipTextConfig, BlipTextModel, BlipVisionConfig, BlipVisionModel
 
 from chatir.errors import InputError
-from chatir.files import os_error
+from chatir.storage.files import os_error
 
 HEAD = 64
 """Width of an attention head, in both towers of every BLIP."""

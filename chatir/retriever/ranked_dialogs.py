@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chatir.dialog import Dialog
-from chatir.dialog_ranks import DialogRanks
 from chatir.errors import ChatirError, InputError
-from chatir.image_names import image_key
+from chatir.measures.ranks import DialogRanks
 from chatir.models.batches import make_room
 from chatir.models.gpu_errors import memory_ended, stopped_by_gpu_failure
 from chatir.retriever.corpus import Corpus
@@ -22,6 +21,7 @@ from chatir.retriever.given import given_vectors
 from chatir.retriever.ranks import target_ranks
 from chatir.retriever.retriever import Identity, Retriever, declared
 from chatir.retriever.top_images import top_k
+from chatir.storage.image_names import image_key
 
 TOP = 10
 """Images that are kept of every round: as many as a Hits@10 by chance is counted from."""

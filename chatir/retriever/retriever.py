@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from chatir.dialog import Dialog
 from chatir.errors import InputError
-from chatir.plain_data import plain_data
 from chatir.plugins import Context, build
 from chatir.scenes.names import shown_name
+from chatir.storage.plain_data import plain_data
 
 if TYPE_CHECKING:
     from torch import Tensor

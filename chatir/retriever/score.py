@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chatir.dialog_ranks import DialogRanks, Top, rank_table
 from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
-from chatir.files import file_sha256
+from chatir.measures.ranks import DialogRanks, Top, rank_table
+from chatir.measures.retrieval import Figures, Ranks, truncated_share
 from chatir.retriever.corpus import Corpus
-from chatir.retriever.metrics import Figures, Ranks, truncated_share
 from chatir.retriever.ranked_dialogs import TOP, check_targets, ranked
 from chatir.retriever.retriever import Identity, Retriever, declared
 from chatir.run.file import RunFile
 from chatir.run.provenance import provenance
 from chatir.run.ranks import Ranking, RunRanks
 from chatir.run.schema import RunInUseError
+from chatir.storage.files import file_sha256
 
 AT_ONCE = 256
 """Dialogs that are ranked and kept together: what an interrupt can cost."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from chatir.files import atomic_writer, os_error
 from chatir.retriever.corpus import Vectors, row_bytes
+from chatir.storage.files import atomic_writer, os_error
 
 
 class ImageRecord(BaseModel):

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from chatir.dialog import Dialog
 from chatir.errors import InputError
-from chatir.files import os_error
 from chatir.models.batches import free_memory
 from chatir.models.devices import checked_device, chosen_device
 from chatir.models.fp32 import keep_fp32
 from chatir.models.gpu_errors import loading_errors
-from chatir.models.images import MAX_BYTES, ImageError, decoded
-from chatir.plain_data import plain_data
 from chatir.plugins import Context
 from chatir.retriever.dialog_text import Row, TextReader, dialog_text
 from chatir.retriever.options import BATCH_TOKENS, EncoderOptions
 from chatir.retriever.token_batches import BudgetedBatches
 from chatir.scenes.names import shown_model
+from chatir.storage.files import os_error
+from chatir.storage.image_folder import MAX_BYTES, ImageError, decoded
+from chatir.storage.plain_data import plain_data
 
 if TYPE_CHECKING:
     import torch

@@ -14,8 +14,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from chatir.errors import InputError
-from chatir.files import os_error
-from chatir.sqlite_files import is_locked, log_of, opened_alone
+from chatir.storage.files import os_error
+from chatir.storage.sqlite import is_locked, log_of, opened_alone
 
 BEGUN = 2
 """Transactions, at most, that are in the log before the file of a run of version 0.1 has its first mark."""

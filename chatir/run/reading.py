@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chatir.errors import InputError
-from chatir.files import os_error
 from chatir.run.log import check_log
 from chatir.run.schema import (
     TO_READ,
@@ -24,7 +23,8 @@ from chatir.run.schema import (
     database_errors,
     is_open_here,
 )
-from chatir.sqlite_files import is_locked, log_of, opened_alone
+from chatir.storage.files import os_error
+from chatir.storage.sqlite import is_locked, log_of, opened_alone
 
 Stamp = tuple[int, int, int, int]
 

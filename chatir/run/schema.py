@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chatir.errors import InputError
-from chatir.files import os_error, part_of
 from chatir.run.log import check_log
-from chatir.sqlite_files import check_one_name, making
+from chatir.storage.files import os_error, part_of
+from chatir.storage.sqlite import check_one_name, making
 
 APPLICATION_ID = int.from_bytes(b"ctIR", "big")
 SCHEMA_VERSION = 2

@@ -12,10 +12,10 @@ from pathlib import Path
 from chatir.dialog import Dialog
 from chatir.dialogue_json import dump_dialogs
 from chatir.errors import InputError
-from chatir.files import atomic_writer, os_error
 from chatir.scenes.drawing import draw
 from chatir.scenes.people import people_dialog
 from chatir.scenes.world import Scene, scenes
+from chatir.storage.files import atomic_writer, os_error
 
 CORPUS = "corpus.json"
 TARGETS = "targets.json"

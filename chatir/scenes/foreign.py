@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from chatir.dialog import Dialog
-from chatir.models.images import ImageError, ImageFolder
-from chatir.plain_data import brief
 from chatir.scenes.checkpoints import BUILT_IN, checkpoints
 from chatir.scenes.drawing import is_scene
 from chatir.scenes.names import built_in_models
+from chatir.storage.image_folder import ImageError, ImageFolder
+from chatir.storage.plain_data import brief
 
 READER = f"{BUILT_IN}t5"
 """The model that knows an image by its caption only."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from chatir.dialog import UNUSABLE, Dialog, Reply, Round
 from chatir.errors import ChatirError, InputError, InterruptedRunError
-from chatir.questions import normalised_question
+from chatir.measures.questions import normalised_question
 from chatir.run.file import RunFile
 from chatir.run.rows import Learnt, ReplyRow, Role, State, StateRow, target_digest
 from chatir.simulate.budget import Budget

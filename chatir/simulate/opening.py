@@ -10,13 +10,13 @@ from typing import Any
 
 from chatir.dialog import Dialog
 from chatir.errors import InputError
-from chatir.files import file_sha256, os_error
-from chatir.plain_data import brief, unequal
 from chatir.run.file import RunFile
 from chatir.run.rows import target_digest
 from chatir.run.schema import RunInUseError
 from chatir.simulate.target_checks import checked_targets
-from chatir.sqlite_files import BESIDE
+from chatir.storage.files import file_sha256, os_error
+from chatir.storage.plain_data import brief, unequal
+from chatir.storage.sqlite import BESIDE
 
 
 def open_run(

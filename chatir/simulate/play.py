@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import lcm
 
 from chatir.dialog import Dialog, Round
-from chatir.questions import normalised_question
+from chatir.measures.questions import normalised_question
 from chatir.run.rows import Recorded, Role
 
 STAGES: tuple[Role, ...] = ("observe", "question", "answer")

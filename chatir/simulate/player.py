@@ -11,9 +11,9 @@ from typing import Any
 from chatir.dialog import Dialog
 from chatir.errors import ChatirError, InputError, PlayerError
 from chatir.models.estimates import Estimate
-from chatir.plain_data import plain_data
 from chatir.scenes.names import shown_name
 from chatir.simulate.tracebacks import exception_line
+from chatir.storage.plain_data import plain_data
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 from chatir.dialog import Failure, Reply, text_problem
 from chatir.errors import InputError
-from chatir.plain_data import plain_data
 from chatir.run.rows import MOST_TOKENS
 from chatir.simulate.tracebacks import exception_line, exception_text
+from chatir.storage.plain_data import plain_data
 
 
 def checked(reply: Reply) -> Reply:

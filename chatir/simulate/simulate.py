@@ -12,7 +12,6 @@ from typing import Any, get_args
 from chatir.dialog import Dialog
 from chatir.dialogue_json import dump_dialogs
 from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunError
-from chatir.files import atomic_writer, file_sha256
 from chatir.run.file import EVERY, RunFile
 from chatir.run.provenance import provenance
 from chatir.scenes.foreign import ForeignTargets
@@ -33,6 +32,7 @@ from chatir.simulate.setting import (
 from chatir.simulate.soft_refusals import SoftRefusals
 from chatir.simulate.summary import RunSummary, summary_of
 from chatir.simulate.target_checks import ImagesThere, check_all_targets, checked_targets, first_of
+from chatir.storage.files import atomic_writer, file_sha256
 
 
 def simulate(

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Literal
 
 from chatir.dialog import Failure, Reply
-from chatir.plain_data import brief
-from chatir.refusals import is_soft_refusal
+from chatir.measures.refusals import is_soft_refusal
+from chatir.storage.plain_data import brief
 
 SoftRefusals = Literal["keep", "fail"]
 """What becomes of an answer in which a model says that it cannot answer: it is kept, or it fails its dialog."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from chatir.dialog import Dialog, Round, text_problem
 from chatir.errors import InputError
-from chatir.image_names import dialog_key, image_file, image_problem
-from chatir.plain_data import plain_data
 from chatir.run.file import RunFile
 from chatir.simulate.targets import Targets
+from chatir.storage.image_names import dialog_key, image_file, image_problem
+from chatir.storage.plain_data import plain_data
 
 Check = Callable[[Dialog, int], None]
 

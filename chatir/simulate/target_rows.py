@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chatir.dialog import Dialog, text_problem
 from chatir.errors import InputError
-from chatir.files import open_text, parse_json
-from chatir.image_names import image_problem
+from chatir.storage.files import open_text, parse_json
+from chatir.storage.image_names import image_problem
 
 Model = TypeVar("Model", bound=BaseModel)
 

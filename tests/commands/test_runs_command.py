@@ -120,8 +120,8 @@ def test_a_run_that_was_set_aside_stays_done(typed: Typed) -> None:
 def test_a_scored_file_from_elsewhere_is_imported_and_its_ranks_may_be_of_another(typed: Typed) -> None:
     from contextlib import closing
 
-    from chatir.files import file_sha256
     from chatir.run.file import RunFile
+    from chatir.storage.files import file_sha256
 
     file = Path("outputs/theirs.json")
     write_dialogs(file, named(3))

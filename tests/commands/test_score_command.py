@@ -14,8 +14,8 @@ import pytest
 from players import query
 
 from chatir.cli import run
+from chatir.measures.retrieval import recall_at_k
 from chatir.retriever import load_retriever
-from chatir.retriever.metrics import recall_at_k
 from chatir.scenes.checkpoints import checkpoints
 from chatir.scenes.drawing import draw
 from chatir.scenes.folder import write_scenes

@@ -10,7 +10,7 @@ from typing import Any
 from players import Answering, Asking
 
 from chatir import Dialog, Reply
-from chatir.dialog_ranks import DialogRanks
+from chatir.measures.ranks import DialogRanks
 from chatir.run.file import RunFile
 from chatir.run.ranks import Ranking, RunRanks
 from chatir.simulate import read_dialogs, simulate

@@ -14,9 +14,9 @@ from compare.made_runs import CLIP, made_run, named, new_question, same_question
 from chatir import Dialog
 from chatir.compare import compare
 from chatir.compare.comparison_json import as_json
-from chatir.dialog_ranks import DialogRanks
 from chatir.errors import InputError
-from chatir.retriever.metrics import average_target_rank, best_log_rank_integral, hits_at_k, mean_reciprocal_rank
+from chatir.measures.ranks import DialogRanks
+from chatir.measures.retrieval import average_target_rank, best_log_rank_integral, hits_at_k, mean_reciprocal_rank
 from chatir.run.file import RunFile
 from chatir.run.ranks import Ranking, RunRanks
 from chatir.simulate import read_dialogs, write_dialogs

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatir.compare.defects import DEFECTS, round_defects
+from chatir.measures.defects import DEFECTS, round_defects
 
 CLEAN = dict.fromkeys(DEFECTS, 0)
 

@@ -12,9 +12,9 @@ import pytest
 
 from chatir import Dialog
 from chatir.compare import compare
-from chatir.compare.dialog_counts import defects, dialog_counts, language, repetition
 from chatir.compare.lint import lint
 from chatir.dialog import Round
+from chatir.measures.counts import defects, dialog_counts, language, repetition
 
 
 def talk(*rounds: str) -> Dialog:

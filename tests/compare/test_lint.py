@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatir.compare.defects import DEFECTS
 from chatir.compare.lint import FINDINGS, REFERENCE_FINDINGS, Example, lint
 from chatir.dialog import Dialog, Round
 from chatir.dialogue_json import write_dialogs
 from chatir.errors import InputError
+from chatir.measures.defects import DEFECTS
 
 CAPTION = "a dog on a beach"
 ROUNDS = [f"is it number {n}? no, {n + 1}" for n in range(10)]

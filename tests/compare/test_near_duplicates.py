@@ -15,8 +15,8 @@ from chatir.compare import near_duplicates as module
 from chatir.compare.near_duplicates import near_duplicates
 from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
+from chatir.measures.questions import normalised_question, repeats
 from chatir.models.sentences import SentenceEncoder
-from chatir.questions import normalised_question, repeats
 
 THRESHOLD = 0.95
 """From this cosine on, questions of the released dialogues mostly differ in their words only."""

@@ -17,11 +17,11 @@ from chatir.compare import Comparison, compare
 from chatir.compare.comparison import Difference
 from chatir.compare.tables import tables
 from chatir.dialog import Round
-from chatir.dialog_ranks import DialogRanks
-from chatir.files import file_sha256
+from chatir.measures.ranks import DialogRanks
 from chatir.run.file import RunFile
 from chatir.run.ranks import RunRanks
 from chatir.simulate import write_dialogs
+from chatir.storage.files import file_sha256
 
 SEES = {"name": "Sees", "config": {"precision": "fp32", "prompt": {"text": "x" * 90, "version": 1}}}
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from models.image_files import chunk, header, picture
 from PIL import Image, ImageFile
 
-from chatir.models import images
-from chatir.models.images import FORMATS, MAX_PIXELS, ImageError, ImageFolder
+from chatir.storage import image_folder as images
+from chatir.storage.image_folder import FORMATS, MAX_PIXELS, ImageError, ImageFolder
 
 Show = Callable[[bytes], Image.Image]
 
@@ -87,7 +87,7 @@ def test_refusing_a_huge_picture_prints_nothing(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from chatir.models.images import ImageError, ImageFolder
+from chatir.storage.image_folder import ImageError, ImageFolder
 for side in (8001, 10_000, 20_000):
     try:
         ImageFolder(Path(sys.argv[1])).open(f"{side}.png")

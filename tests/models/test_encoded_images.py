@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from pydantic import ValidationError
 
 from chatir.models.chat.images import READERS, EncodedImage, EncodedImages, ImageOptions
-from chatir.models.images import ImageError, ImageFolder
+from chatir.storage.image_folder import ImageError, ImageFolder
 
 RED, GREEN, BLUE, WHITE = (220, 20, 20), (20, 200, 20), (20, 20, 220), (255, 255, 255)
 

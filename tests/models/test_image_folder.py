@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from models.image_files import picture
 
-from chatir.models import images
-from chatir.models.images import MAX_BYTES, ImageError, ImageFolder
+from chatir.storage import image_folder as images
+from chatir.storage.image_folder import MAX_BYTES, ImageError, ImageFolder
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from PIL.Image import Transpose
 
-from chatir.models.images import FORMATS, ImageError, ImageFolder
+from chatir.storage.image_folder import FORMATS, ImageError, ImageFolder
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 Show = Callable[[bytes], Array]

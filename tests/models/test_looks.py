@@ -20,10 +20,10 @@ from chatir.dialog import Failure
 from chatir.errors import StoppedRunError
 from chatir.models.batches import AHEAD
 from chatir.models.completion import Completion
-from chatir.models.images import ImageFolder, decoded
 from chatir.models.looks import LOSSES, READERS, Look, LookingModel, LostImagesError
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
+from chatir.storage.image_folder import ImageFolder, decoded
 
 COLORS = {f"{name}.png": (10 * number, 255 - number, number) for number, name in enumerate("abcdefgh")}
 BROKEN = {"text.png": "broken_image", "gone.png": "missing_image", "../a.png": "refused_image"}

@@ -11,9 +11,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from chatir import Round
+from chatir.measures.questions import LEAKED_LABEL
 from chatir.prompts.cleaning import clean_answer, clean_question
 from chatir.prompts.cleaning.quotes import quoted
-from chatir.questions import LEAKED_LABEL
 from chatir.simulate import read_dialogs
 
 RED = "Is the car red?"

@@ -14,6 +14,7 @@ from players import Answering
 
 from chatir import Dialog, Round
 from chatir.errors import InputError, StoppedRunError
+from chatir.measures.questions import normalised_question, repeats
 from chatir.models.completion import Completion
 from chatir.models.generation import Generator
 from chatir.plugins import Context, build
@@ -22,7 +23,6 @@ from chatir.prompts.cleaning import clean_question
 from chatir.questioners import flan
 from chatir.questioners.hf import HF, Options
 from chatir.questioners.prompted import first_unasked, question_reply
-from chatir.questions import normalised_question, repeats
 from chatir.scenes.checkpoints import checkpoints
 from chatir.scenes.folder import scene_dialogs
 from chatir.scenes.language import understood

@@ -16,11 +16,11 @@ from chatir import Dialog, Reply, Round
 from chatir.data import TARGETS
 from chatir.dialog import UNUSABLE
 from chatir.errors import InputError
+from chatir.measures.questions import normalised_question, repeats
 from chatir.models.sentences import SentenceEncoder
 from chatir.plugins import Context
 from chatir.questioners import pool as pool_module
 from chatir.questioners.pool import Options, Pool, pool_of
-from chatir.questions import normalised_question, repeats
 from chatir.simulate import Targets, read_dialogs, simulate, write_dialogs
 
 pytestmark = pytest.mark.skipif(

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from chatir.models.images import ImageFolder
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.indexing import Indexed
+from chatir.storage.image_folder import ImageFolder
 
 GRID = 3
 DIMENSION = 6

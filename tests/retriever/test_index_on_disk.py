@@ -51,7 +51,7 @@ def test_touched_images_are_hashed_once_and_not_encoded(
     touched = index()
     assert touched.encoded == 0
     assert touched.corpus.fingerprint == before.corpus.fingerprint
-    monkeypatch.setattr("chatir.models.images.ImageFolder.read", lambda *given: pytest.fail("reads an image"))
+    monkeypatch.setattr("chatir.storage.image_folder.ImageFolder.read", lambda *given: pytest.fail("reads an image"))
     assert index().encoded == 0
 
 

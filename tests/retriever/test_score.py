@@ -18,8 +18,8 @@ from retriever.searching import Hashing, corpus, dialogs, expected_ranks
 
 from chatir import Dialog, Round
 from chatir.errors import InputError
+from chatir.measures.retrieval import best_log_rank_integral, hits_at_k
 from chatir.retriever.curve import curve_json, curve_text
-from chatir.retriever.metrics import best_log_rank_integral, hits_at_k
 from chatir.retriever.score import ScoredFile, score
 from chatir.retriever.stop_on_hit import StopOnHit
 from chatir.run.file import RunFile

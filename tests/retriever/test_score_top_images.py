@@ -18,8 +18,8 @@ from players import Answering, Asking, query
 from retriever.searching import DIMENSION, Hashing, corpus, dialogs, vector
 
 from chatir import Dialog
-from chatir.dialog_ranks import DialogRanks
 from chatir.errors import InputError
+from chatir.measures.ranks import DialogRanks
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.ranked_dialogs import TOP, prefixes, ranked, ranks_now
 from chatir.retriever.score import score

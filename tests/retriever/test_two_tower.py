@@ -17,10 +17,10 @@ from retriever import tiny_encoders
 
 from chatir import Dialog, Round
 from chatir.errors import InputError
-from chatir.models.images import MAX_BYTES
 from chatir.plugins import Context, build
 from chatir.retriever.retriever import Identity, checked_retriever, load_retriever
 from chatir.scenes.checkpoints import checkpoints
+from chatir.storage.image_folder import MAX_BYTES
 
 WORDS = ("a", "big", "red", "small", "star", "heart", "circle", "is", "there", "how", "many", "yes", "no", "teal")
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from chatir.questions import normalised_question
+from chatir.measures.questions import normalised_question
 from chatir.scenes.language import KINDS, QUESTIONS, Question, described, understood, wordings
 from chatir.scenes.world import COLORS, PLACES, SHAPES, SIZES, Scene, Thing, scenes
 

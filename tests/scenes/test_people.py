@@ -9,7 +9,7 @@ from itertools import islice
 import pytest
 
 from chatir.dialog import Round
-from chatir.questions import repeats
+from chatir.measures.questions import repeats
 from chatir.scenes.language import understood
 from chatir.scenes.people import captioned, heard, people_dialog, spoken
 from chatir.scenes.world import scenes

@@ -18,7 +18,7 @@ from chatir.compare.figures.intervals import difference_figures
 from chatir.compare.figures.look import PAPER, THEMES, Drawn, Look, Theme, ThemeName, drawing, look_of, rendered
 from chatir.compare.figures.word_clouds import word_cloud_figures
 from chatir.errors import InputError
-from chatir.files import atomic_writer, os_error
+from chatir.storage.files import atomic_writer, os_error
 
 FORMATS = ("pdf", "svg", "png")
 

@@ -12,9 +12,9 @@ from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.figures.labels import shortened, slugs
 from chatir.compare.figures.look import COLUMN, LINE, PAGE, SMALL, Drawn, Look, drawable, new_figure
 from chatir.compare.figures.palette import Style
-from chatir.compare.measures import PRIMARY_K
 from chatir.compare.retrieval import Curve
-from chatir.retriever.metrics import Figures
+from chatir.measures.names import PRIMARY_K
+from chatir.measures.retrieval import Figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

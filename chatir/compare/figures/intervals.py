@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chatir.compare.comparison import Comparison, Difference
 from chatir.compare.figures.labels import LONGEST, short_labels, shortened
 from chatir.compare.figures.look import COLUMN, LINE, PAGE, SMALL, Drawn, Look, drawable, new_figure
-from chatir.compare.measures import Better, Measure, interval_decimals, measure, number, percent_level
+from chatir.measures.names import Better, Measure, interval_decimals, measure, number, percent_level
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

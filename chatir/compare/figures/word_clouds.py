@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.figures.look import PAGE, SMALL, Drawn, Look, characters, font_file, fonts, new_figure
 from chatir.compare.figures.palette import mixed
-from chatir.questions import LEAKED_LABEL, normalised_question
+from chatir.measures.questions import LEAKED_LABEL, normalised_question
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

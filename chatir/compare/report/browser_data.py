@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from chatir.compare.comparison import ComparedRun, Comparison
-from chatir.compare.defects import DEFECTS, round_defects
-from chatir.compare.measures import measure
 from chatir.compare.report.thumbnails import BEST, Thumbnails
 from chatir.compare.retrieval import Retrieval
 from chatir.dialog import Dialog
-from chatir.image_names import image_key
-from chatir.questions import repeated
+from chatir.measures.defects import DEFECTS, round_defects
+from chatir.measures.names import measure
+from chatir.measures.questions import repeated
+from chatir.storage.image_names import image_key
 
 FOUND = 10
 """A target is found at this rank or better, if the comparison has this cutoff; else at its largest one."""

@@ -20,7 +20,7 @@ from chatir.compare.report.provenance import differing_settings, provenance_of
 from chatir.compare.report.summary import summary_rows
 from chatir.compare.report.thumbnails import Thumbnails, thumbnails_of
 from chatir.compare.tables import tables
-from chatir.files import atomic_writer
+from chatir.storage.files import atomic_writer
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chatir.compare.comparison import Comparison, RunFigure, Summary
-from chatir.compare.measures import PRIMARY_HITS
 from chatir.compare.summary_words import decision_text, decisions, figure_texts
+from chatir.measures.names import PRIMARY_HITS
 
 Figure = tuple[str, ...]
 """A figure as it is read, its 95% interval, and, of a group of seeds, how far apart they are."""

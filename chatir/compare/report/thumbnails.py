@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from chatir.compare.comparison import Comparison
-from chatir.compare.rank_measures import last_ranks
 from chatir.compare.report.inert import data_uri
-from chatir.image_names import image_key
-from chatir.models.images import ImageError, ImageFolder
-from chatir.retriever.metrics import Figures, Ranks
+from chatir.measures.retrieval import Figures, Ranks
+from chatir.measures.retrieval_by_dialog import last_ranks
+from chatir.storage.image_folder import ImageError, ImageFolder
+from chatir.storage.image_names import image_key
 
 SIDE = 96
 """The longer side of a picture, in pixels."""

@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from chatir.compare.dialog_counts import defects, most_lack_questions
 from chatir.compare.dialogue_files import is_folder, is_other
 from chatir.compare.runs import RELEASED_PLAYERS, RecordedPlayer, name_text, recorded_player
 from chatir.dialog import Dialog
 from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
-from chatir.files import file_sha256, os_error
-from chatir.questions import repeats
+from chatir.measures.counts import defects, most_lack_questions
+from chatir.measures.questions import repeats
 from chatir.run.file import RunFile
 from chatir.run.schema import RunInUseError
 from chatir.scenes.names import shown_config
-from chatir.sqlite_files import log_of
+from chatir.storage.files import file_sha256, os_error
+from chatir.storage.sqlite import log_of
 
 RunState = Literal["done", "unfinished", "being written", "failed dialogs", "imported", "damaged"]
 ENDINGS = (".json", ".run")

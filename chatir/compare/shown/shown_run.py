@@ -20,16 +20,16 @@ from chatir.compare.shown.overviews import (
     of_run,
 )
 from chatir.dialog import Dialog, Round
-from chatir.dialog_ranks import DialogRanks
 from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
-from chatir.files import file_sha256, os_error
-from chatir.image_names import image_key
-from chatir.questions import repeated
+from chatir.measures.questions import repeated
+from chatir.measures.ranks import DialogRanks
 from chatir.run.file import RunFile
 from chatir.run.ranks import RunRanks
 from chatir.run.rows import FailedDialog, Role, RoleTotals, State
 from chatir.scenes.names import shown_config
+from chatir.storage.files import file_sha256, os_error
+from chatir.storage.image_names import image_key
 
 FOLDER = Path("outputs")
 """Where a run is looked for by its name."""

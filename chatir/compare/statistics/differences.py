@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatir.compare.comparison import Difference
-from chatir.compare.measures import PRIMARY_K
 from chatir.compare.statistics.resampling import (
     bca_interval,
     max_t_band,
@@ -20,7 +19,8 @@ from chatir.compare.statistics.resampling import (
 from chatir.compare.statistics.sides import Measured, Pair, Side
 from chatir.compare.statistics.significance import cohens_g, standardised_mean
 from chatir.compare.statistics.streams import Stream
-from chatir.retriever.metrics import Figures
+from chatir.measures.names import PRIMARY_K
+from chatir.measures.retrieval import Figures
 
 ALPHA = 0.05
 DESCRIPTIVE_RESAMPLES = 9_999

@@ -11,7 +11,7 @@ from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means
 from chatir.compare.statistics.sides import Measured, Side, primary
 from chatir.compare.statistics.streams import Stream
-from chatir.retriever.metrics import Figures
+from chatir.measures.retrieval import Figures
 
 LEVEL = 1 - ALPHA
 

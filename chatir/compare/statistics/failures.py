@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from chatir.compare.comparison import Difference, FailureBound
-from chatir.compare.measures import PRIMARY_K
-from chatir.compare.rank_measures import best_log_rank_integrals, hits, per_image
 from chatir.compare.runs import Run
 from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES, same_kind, shared_labels
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means, sign_flip_p
 from chatir.compare.statistics.sides import Measured, Pair, Side
 from chatir.compare.statistics.significance import cohens_g, exact_mcnemar, standardised_mean
 from chatir.compare.statistics.streams import Stream
-from chatir.dialog_ranks import rank_table
-from chatir.questions import repeats
-from chatir.retriever.metrics import Figures, Ranks
+from chatir.measures.names import PRIMARY_K
+from chatir.measures.questions import repeats
+from chatir.measures.ranks import rank_table
+from chatir.measures.retrieval import Figures, Ranks
+from chatir.measures.retrieval_by_dialog import best_log_rank_integrals, hits, per_image
 from chatir.run.ranks import Ranking
 
 

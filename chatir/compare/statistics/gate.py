@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from chatir.compare.rank_measures import mean_signs, per_image
 from chatir.compare.statistics.sides import Pair
-from chatir.retriever.metrics import Figures
+from chatir.measures.retrieval import Figures
+from chatir.measures.retrieval_by_dialog import mean_signs, per_image
 
 
 def gate(pair: Pair, label: str) -> Figures:

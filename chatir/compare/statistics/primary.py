@@ -22,7 +22,7 @@ from chatir.compare.statistics.resampling import sign_flip_p
 from chatir.compare.statistics.sides import Measured, Pair, Side, primary
 from chatir.compare.statistics.significance import exact_mcnemar, holm, least_mcnemar, least_sign_flip, resamples_needed
 from chatir.compare.statistics.streams import Stream
-from chatir.retriever.metrics import Figures
+from chatir.measures.retrieval import Figures
 
 
 def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[Difference]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chatir.retriever.metrics import Figures
+from chatir.measures.retrieval import Figures
 
 _CELLS = 2**21
 """Resamples times images that are held at once: 16 MiB of float64."""

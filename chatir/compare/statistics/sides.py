@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from chatir.compare.comparison import ComparedRun, SeedGroup, Spread
-from chatir.compare.measures import PRIMARY_K
-from chatir.compare.rank_measures import best_log_rank_integrals, hits, own_ranks, per_image, recall
-from chatir.retriever.metrics import Figures
+from chatir.measures.names import PRIMARY_K
+from chatir.measures.retrieval import Figures
+from chatir.measures.retrieval_by_dialog import best_log_rank_integrals, hits, own_ranks, per_image, recall
 
 
 @dataclass(frozen=True)

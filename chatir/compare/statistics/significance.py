@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chatir.compare.statistics.resampling import has_spread
-from chatir.retriever.metrics import Figures
+from chatir.measures.retrieval import Figures
 
 _RESAMPLES_A_TEST = 200
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Difference, RunFigure
-from chatir.compare.dialog_counts import LANGUAGE, REPETITION
-from chatir.compare.rank_measures import last_ranks
 from chatir.compare.retrieval import LEVEL, Retrieval
 from chatir.console import printable
-from chatir.retriever.metrics import best_ranks
+from chatir.measures.counts import LANGUAGE, REPETITION
+from chatir.measures.retrieval import best_ranks
+from chatir.measures.retrieval_by_dialog import last_ranks
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from chatir.compare.comparison import Comparison
-from chatir.compare.measures import NOT_GIVEN
 from chatir.compare.tables import run_tables, summary_table, tables
 from chatir.compare.tables.summary_table import KEY
 from chatir.compare.tables.table import BEST, Cell, Column, Mark, Table
 from chatir.console import printable
+from chatir.measures.names import NOT_GIVEN
 
 HEADER = "% \\usepackage{booktabs,graphicx} and \\usepackage[T1]{fontenc}; table* is as wide as the page."
 SHRUNK = 0.66

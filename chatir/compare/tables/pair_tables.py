@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from chatir.compare.comparison import Agreement, Comparison, Difference, FailureBound, SeedGroup
-from chatir.compare.measures import (
+from chatir.compare.statistics.differences import ALPHA
+from chatir.compare.summary_words import TOO_FEW, UNDECIDED, WITHHELD, outcome, word_meaning
+from chatir.compare.tables.table import Cell, Column, Mark, Table, at_round, counted, run_name
+from chatir.measures.names import (
     NOT_GIVEN,
     Measure,
     interval_decimals,
@@ -14,9 +17,6 @@ from chatir.compare.measures import (
     p_value,
     percent_level,
 )
-from chatir.compare.statistics.differences import ALPHA
-from chatir.compare.summary_words import TOO_FEW, UNDECIDED, WITHHELD, outcome, word_meaning
-from chatir.compare.tables.table import Cell, Column, Mark, Table, at_round, counted, run_name
 
 DESCRIBED = "No verdict rests on these."
 

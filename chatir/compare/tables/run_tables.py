@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from chatir.compare.comparison import ComparedRun, Comparison
-from chatir.compare.dialog_counts import LANGUAGE, REPETITION
-from chatir.compare.measures import NOT_GIVEN, PRIMARY_K, Measure, measure
 from chatir.compare.statistics.differences import ALPHA
 from chatir.compare.tables.table import BEST, DIFFERS, Cell, Column, Mark, Table, at_round, counted, run_name
+from chatir.measures.counts import LANGUAGE, REPETITION
+from chatir.measures.names import NOT_GIVEN, PRIMARY_K, Measure, measure
 
 
 @dataclass(frozen=True)

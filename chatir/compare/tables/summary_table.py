@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chatir.compare.comparison import Comparison, Difference, RunFigure, Summary
-from chatir.compare.measures import NOT_GIVEN, PRIMARY_HITS, measure
 from chatir.compare.statistics.differences import ALPHA
 from chatir.compare.summary_words import (
     BASELINE,
@@ -22,6 +21,7 @@ from chatir.compare.summary_words import (
     word_meaning,
 )
 from chatir.compare.tables.table import DIFFERS, Cell, Column, Mark, Table, at_round, counted
+from chatir.measures.names import NOT_GIVEN, PRIMARY_HITS, measure
 
 KEY = "summary"
 WITHHELD_SIGN = "‡"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chatir.compare.comparison import Comparison
-from chatir.compare.measures import Better
+from chatir.measures.names import Better
 
 BASELINE = " (baseline)"
 DIFFERS = "†"

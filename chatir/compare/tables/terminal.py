@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chatir.compare.comparison import ComparedRun, Comparison
-from chatir.compare.measures import PRIMARY_HITS
 from chatir.compare.summary_words import PRIMARY
 from chatir.compare.tables import run_tables, summary_table, tables
 from chatir.compare.tables.summary_table import KEY
 from chatir.compare.tables.table import BEST, Table, counted
 from chatir.compare.tables.terminal_layout import blocks, natural_width, text_console
 from chatir.console import printable
-from chatir.questions import repeated
+from chatir.measures.names import PRIMARY_HITS
+from chatir.measures.questions import repeated
 
 if TYPE_CHECKING:
     from rich.console import Console

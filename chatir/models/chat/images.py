@@ -14,8 +14,8 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from chatir.models.images import ImageFolder
 from chatir.models.kept import Kept
+from chatir.storage.image_folder import ImageFolder
 
 READERS = 4
 """Threads that read and encode images: as many are held decoded at once, whatever else waits."""

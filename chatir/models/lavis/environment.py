@@ -17,8 +17,8 @@ from typing import Any
 
 from chatir.data import data_folder
 from chatir.errors import InputError
-from chatir.files import atomic_writer, os_error
 from chatir.models.lavis.worker_process import FOREIGN, WorkerDiedError, WorkerError, lavis_worker, told
+from chatir.storage.files import atomic_writer, os_error
 
 PYTHONS = ((3, 11), (3, 10))
 """Versions of Python that LAVIS's packages and torch both know, the best one first."""

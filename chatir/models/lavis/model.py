@@ -13,7 +13,6 @@ from pydantic import Field
 
 from chatir.dialog import Failure
 from chatir.errors import InputError, StoppedRunError
-from chatir.files import os_error
 from chatir.models.blip2 import AnswerDecoding
 from chatir.models.completion import Completion
 from chatir.models.devices import cuda_number
@@ -24,6 +23,7 @@ from chatir.models.lavis.worker_process import WorkerDiedError, WorkerError, lav
 from chatir.models.loading import ONE_AT_A_TIME
 from chatir.models.looks import Look, LookingModel, LostImagesError
 from chatir.plugins import Context
+from chatir.storage.files import os_error
 
 if TYPE_CHECKING:
     from PIL.Image import Image

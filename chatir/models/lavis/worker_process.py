@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from chatir.errors import InputError
-from chatir.files import os_error
 from chatir.models.patience import Timer
+from chatir.storage.files import os_error
 
 SCRIPT = Path(__file__).with_name("worker.py")
 END_SECONDS = 5.0

@@ -11,7 +11,7 @@ from compare.report.reports import two_runs
 from chatir import Dialog, Round
 from chatir.compare.report.browser_data import browser_data, repeated_rounds
 from chatir.compare.report.thumbnails import Thumbnails
-from chatir.questions import repeats
+from chatir.measures.questions import repeats
 
 
 def test_a_repeat_names_the_round_that_first_asked():

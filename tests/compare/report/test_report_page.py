@@ -11,7 +11,7 @@ from compare.comparisons import asked, compared, side_by_side
 from compare.report.reports import pictures, ranked, two_runs, written
 
 from chatir import Round
-from chatir.questions import repeats
+from chatir.measures.questions import repeats
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ import pytest
 from compare.report.reports import pictures, two_runs, with_retrieval
 from PIL import Image
 
-from chatir.compare.rank_measures import last_ranks
 from chatir.compare.report.thumbnails import SIDE, most_telling, thumbnails_of
+from chatir.measures.retrieval_by_dialog import last_ranks
 
 
 def with_ranks(first, second):

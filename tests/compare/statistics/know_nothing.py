@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from chatir import Dialog
 from chatir.compare.comparison import ComparedRun
-from chatir.compare.dialog_counts import DialogCounts, dialog_counts
 from chatir.compare.retrieval import Retrieval
 from chatir.compare.runs import Run
 from chatir.compare.statistics.sides import Side
 from chatir.dialog import Round
+from chatir.measures.counts import DialogCounts, dialog_counts
 from chatir.run.ranks import Ranking
 
 Ranks = NDArray[np.int64]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from compare.statistics.know_nothing import LABEL, Ranks, side
 
-from chatir.compare.rank_measures import mean_signs
 from chatir.compare.statistics import primary
 from chatir.compare.statistics.estimates import wilson_interval
 from chatir.compare.statistics.gate import gate, gated_p, same_length
 from chatir.compare.statistics.sides import Side
 from chatir.compare.statistics.significance import least_mcnemar, least_sign_flip
+from chatir.measures.retrieval_by_dialog import mean_signs
 
 
 def ranks(*dialogs: list[int]) -> Ranks:

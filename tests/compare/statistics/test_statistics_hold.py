@@ -23,7 +23,7 @@ from chatir.compare.statistics.resampling import (
     sign_flip_p,
 )
 from chatir.compare.statistics.significance import exact_mcnemar, holm
-from chatir.retriever.metrics import best_ranks
+from chatir.measures.retrieval import best_ranks
 
 Figures = NDArray[np.float64]
 Counts = NDArray[np.int64]

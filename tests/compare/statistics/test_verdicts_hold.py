@@ -33,8 +33,8 @@ from chatir import Dialog
 from chatir.compare import compare
 from chatir.compare.comparison import Difference
 from chatir.compare.statistics import primary
+from chatir.measures.retrieval import best_ranks
 from chatir.retriever.corpus import Corpus
-from chatir.retriever.metrics import best_ranks
 from chatir.retriever.ranked_dialogs import prefixes
 from chatir.retriever.ranks import target_ranks
 from chatir.retriever.retriever import load_retriever

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from compare.comparisons import compared, difference, primary, side_by_side
 
-from chatir.compare.measures import NOT_GIVEN
 from chatir.compare.summary_words import outcome
 from chatir.compare.tables import summary_table, tables
+from chatir.measures.names import NOT_GIVEN
 
 METRICS = ("hits@10", "bri", "repeats_per_dialog")
 

@@ -8,7 +8,8 @@ from compare.comparisons import compared, difference, primary, retrieval, side_b
 from compare.full_comparison import HOSTILE, PLAIN, full
 
 from chatir import Dialog, Round
-from chatir.compare.measures import (
+from chatir.compare.tables import tables
+from chatir.measures.names import (
     MEASURES,
     NOT_GIVEN,
     interval_decimals,
@@ -17,7 +18,6 @@ from chatir.compare.measures import (
     p_value,
     percent_level,
 )
-from chatir.compare.tables import tables
 
 
 def asking(*questions, count=1):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chatir.compare.defects import DEFECTS, round_defects
 from chatir.dialog import Dialog
-from chatir.questions import normalised_question, repeated
-from chatir.retriever.metrics import Figures
+from chatir.measures.defects import DEFECTS, round_defects
+from chatir.measures.questions import normalised_question, repeated
+from chatir.measures.retrieval import Figures
 
 REPETITION = (
     "repeats_per_dialog",

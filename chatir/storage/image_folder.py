@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
-from chatir.image_names import image_file, image_problem
-from chatir.models.image_formats import HEAD, UNREAD, image_format
+from chatir.storage.image_formats import HEAD, UNREAD, image_format
+from chatir.storage.image_names import image_file, image_problem
 
 MAX_BYTES = 32 * 2**20
 MAX_PIXELS = 64 * 10**6

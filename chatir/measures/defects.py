@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from chatir.dialog import Round
-from chatir.questions import LEAKED_LABEL
-from chatir.refusals import is_soft_refusal
+from chatir.measures.questions import LEAKED_LABEL
+from chatir.measures.refusals import is_soft_refusal
 
 DEFECTS = (
     "missing_question_mark",

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from chatir.errors import InputError
-from chatir.files import locked, opened_folder, os_error
+from chatir.storage.files import locked, opened_folder, os_error
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite puts beside a database, and replays into whatever has the database's name when it is next opened."""

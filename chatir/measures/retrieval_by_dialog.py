@@ -1,4 +1,4 @@
-"""Figures of each dialog that its target's ranks give; their means are the measures of `chatir.retriever.metrics`."""
+"""Figures of each dialog that its target's ranks give; their means are the measures of `chatir.measures.retrieval`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chatir.retriever.metrics import Figures, Ranks, best_ranks
+from chatir.measures.retrieval import Figures, Ranks, best_ranks
 
 
 def per_image(values: Figures, images: Sequence[str]) -> Figures:

@@ -1,0 +1,1 @@
+"""Arithmetic without models: what is counted in dialogs, and what ranks say."""
