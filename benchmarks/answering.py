@@ -17,11 +17,11 @@ from typing import Any
 
 from chatir import Dialog
 from chatir.answerers.sighted import SightedModel
+from chatir.datasets.scenes.folder import write_scenes
+from chatir.datasets.scenes.people import heard
+from chatir.datasets.targets import Targets
+from chatir.models.builtin import checkpoints
 from chatir.plugins import Context, build
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.folder import write_scenes
-from chatir.scenes.people import heard
-from chatir.simulate.targets import Targets
 
 IMAGES = 64
 

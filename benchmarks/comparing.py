@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from chatir import Dialog
+from chatir.datasets.scenes.folder import scene_dialogs
 from chatir.measures.ranks import DialogRanks
 from chatir.run.file import RunFile
 from chatir.run.ranks import Ranking, RunRanks
-from chatir.scenes.folder import scene_dialogs
 from chatir.simulate import read_dialogs, write_dialogs
 from chatir.storage.files import file_sha256
 
@@ -31,7 +31,7 @@ RELEASED = (
 )
 REFERENCE = """
 import json, sys
-from chatir.dialogue_json import read_dialogs
+from chatir.datasets.dialogue_json import read_dialogs
 from chatir.measures.questions import repeats
 for file in sys.argv[1:]:
     [repeats(one.question for one in dialog.rounds) for dialog in read_dialogs(file)]

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from chatir.models.builtin import checkpoints
 from chatir.plugins import Context, build
 from chatir.retriever.image_vectors import Encoder, Looker, cores, looked_ahead, thread_pool
 from chatir.retriever.indexing import index_images
-from chatir.scenes.checkpoints import checkpoints
 
 IMAGES = 512
 BATCH = 8

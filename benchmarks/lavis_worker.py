@@ -35,11 +35,11 @@ def seconds(call: Callable[[], Any]) -> float:
 def measured(python: Path, folder: Path) -> dict[str, Any]:
     from lavis.converted import write_for_lavis
 
+    from chatir.datasets.scenes.folder import scene_dialogs, write_scenes
     from chatir.models.lavis.model import LavisModel, LavisOptions
     from chatir.models.lavis.worker_process import lavis_worker
     from chatir.models.looks import Look
     from chatir.plugins import Context
-    from chatir.scenes.folder import scene_dialogs, write_scenes
 
     plugin = write_for_lavis(folder / "lavis")
     write_scenes(folder / "scenes", SCENES, 0)

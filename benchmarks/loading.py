@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from chatir.scenes.checkpoints import checkpoints
+from chatir.models.builtin import checkpoints
 
 PRECISIONS = ("fp32", "bf16", "8bit", "4bit")
 

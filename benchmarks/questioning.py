@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from chatir import Dialog
+from chatir.datasets.scenes.folder import scene_dialogs
+from chatir.models.builtin import checkpoints
 from chatir.plugins import build
 from chatir.questioners.prompted import PromptedModel
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.folder import scene_dialogs
 
 
 def dialogs(count: int) -> list[Dialog]:

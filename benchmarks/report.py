@@ -26,8 +26,8 @@ from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.figures import svg_figures
 from chatir.compare.report import write_report
 from chatir.compare.retrieval import Curve, Retrieval
+from chatir.datasets.dialogue_json import read_dialogs, write_dialogs
 from chatir.dialog import Dialog, Round
-from chatir.dialogue_json import read_dialogs, write_dialogs
 from chatir.measures.retrieval import best_log_rank_integral
 from chatir.run.ranks import Ranking
 

@@ -21,7 +21,7 @@ LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)")
 def taken_in() -> dict[str, str]:
     """The files outside docs/ that are part of the site: path in the project -> path among the pages."""
     pages = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-    for card in sorted(PROJECT.glob("chatir/scenes/checkpoints/*/README.md")):
+    for card in sorted(PROJECT.glob("chatir/models/builtin/*/README.md")):
         pages[card.relative_to(PROJECT).as_posix()] = f"models/{card.parent.name}.md"
     for example in sorted(path for path in (PROJECT / "examples").iterdir() if path.is_file()):
         name = f"examples/{example.name}"

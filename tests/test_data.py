@@ -4,7 +4,14 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from chatir.data import RELEASED, data_folder, default_corpus, default_images, default_targets, read_corpus
+from chatir.datasets.data_folder import (
+    RELEASED,
+    data_folder,
+    default_corpus,
+    default_images,
+    default_targets,
+    read_corpus,
+)
 from chatir.errors import InputError
 
 

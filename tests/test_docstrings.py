@@ -18,10 +18,10 @@ import chatir
 from chatir.errors import ChatirError
 
 PACKAGES = {
-    *("answerers", "compare", "export", "fetch", "measures", "models"),
-    *("prompts", "questioners", "retriever", "scenes", "simulate", "storage"),
+    *("answerers", "compare", "datasets", "export", "measures", "models"),
+    *("prompts", "questioners", "retriever", "simulate", "storage"),
 }
-MODULES = {"console", "data", "dialog", "dialogue_json", "errors", "listing", "plugins"}
+MODULES = {"console", "dialog", "errors", "listing", "plugins"}
 
 OUTSIDE = {
     "chatir.models.lavis.worker",  # runs in LAVIS's environment, and can be imported only there

@@ -21,7 +21,7 @@ from players import Answering, Asking
 from retriever.searching import Hashing, corpus, dialogs, expected_ranks
 
 from chatir import Dialog, Round
-from chatir.compare.lint import lint
+from chatir.datasets.lint import lint
 from chatir.errors import InputError
 from chatir.export import export
 from chatir.export import writers as writing

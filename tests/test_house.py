@@ -12,21 +12,21 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "chatir"
 
-NOUNS = {"dialog", "dialogue_json", "errors", "storage", "measures", "data", "console", "signals"}
+NOUNS = {"dialog", "errors", "storage", "measures", "console", "signals"}
 """What every room may speak of: values, texts, files and lines, none of which knows a room."""
 
-PLAYER = {"dialog", "errors", "plugins", "models", "prompts", "measures.questions", "dialogue_json", "data"}
-PLAYER |= {"storage.image_folder", "storage.image_names"}
+PLAYER = {"dialog", "errors", "plugins", "models", "prompts", "measures.questions"}
+PLAYER |= {"storage.image_folder", "storage.image_names", "datasets.data_folder", "datasets.dialogue_json"}
 
 KNOWS = {
     "questioners": PLAYER,
     "answerers": PLAYER,
-    "scenes.names": {"scenes.checkpoints"},
-    "run": NOUNS | {"scenes.names"},
-    "simulate": NOUNS | {"run", "models.estimates", "plugins", "scenes.names", "scenes.foreign"},
-    "retriever": NOUNS | {"plugins", "models", "scenes.names", "scenes.foreign"},
-    "retriever.score": NOUNS | {"run"},
-    "compare": NOUNS | {"run", "models.sentences", "scenes.names"},
+    "datasets": NOUNS,
+    "run": NOUNS | {"datasets"},
+    "simulate": NOUNS | {"run", "datasets", "models.builtin", "models.estimates", "plugins"},
+    "retriever": NOUNS | {"plugins", "models", "datasets"},
+    "retriever.score": NOUNS | {"run", "datasets"},
+    "compare": NOUNS | {"run", "datasets", "models.sentences"},
     "export": NOUNS | {"run", "compare"},
     **dict.fromkeys(NOUNS - {"storage", "measures"}, NOUNS),
     "storage": {"errors"},
@@ -92,14 +92,20 @@ from chatir.simulate import loop, Targets as T
 if TYPE_CHECKING:
     from chatir.compare.runs import Run
 else:
-    from chatir.data import RELEASED
+    from chatir.datasets.data_folder import RELEASED
 def later():
     try:
         from chatir.retriever import score
     except ImportError:
         import torch
 """
-    assert imported(source) == {"run.file", "simulate.loop", "simulate.Targets", "data.RELEASED", "retriever.score"}
+    assert imported(source) == {
+        "run.file",
+        "simulate.loop",
+        "simulate.Targets",
+        "datasets.data_folder.RELEASED",
+        "retriever.score",
+    }
 
 
 LIGHT = {

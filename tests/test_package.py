@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chatir.scenes.checkpoints import checkpoints
+from chatir.models.builtin import checkpoints
 
 PROJECT = Path(__file__).parents[1]
 

@@ -21,8 +21,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from chatir.scenes.language import KINDS, Question, wordings
-from chatir.scenes.world import Scene
+from chatir.datasets.scenes.language import KINDS, Question, wordings
+from chatir.datasets.scenes.world import Scene
 from training.pictures import PATCH, SIDE, batches, pixels
 from training.shipping import ship
 from training.sight import PatchNaming, QueryNaming

@@ -15,8 +15,8 @@ from statistics import mean
 
 import torch
 
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.language import KINDS
+from chatir.datasets.scenes.language import KINDS
+from chatir.models.builtin import checkpoints
 from training.measures import BEAMS, ROUNDS, Figures, answer_figures, question_figures, retrieval_figures
 
 SEEDS = (1, 2, 3)

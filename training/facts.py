@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
+from chatir.datasets.scenes.language import QUESTIONS, Question, described, understood
+from chatir.datasets.scenes.people import TONES, heard
+from chatir.datasets.scenes.world import COLORS, PLACES, SHAPES, SIZES, Scene, Thing
 from chatir.dialog import Dialog
-from chatir.scenes.language import QUESTIONS, Question, described, understood
-from chatir.scenes.people import TONES, heard
-from chatir.scenes.world import COLORS, PLACES, SHAPES, SIZES, Scene, Thing
 
 ALONE = Question("alone")
 TONE = Question("tone")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
+from chatir.datasets.scenes.language import QUESTIONS, Question, understood, wordings
+from chatir.datasets.scenes.people import captioned, people_dialog
+from chatir.datasets.scenes.world import Scene, scenes
 from chatir.dialog import Dialog, Round
 from chatir.measures.questions import repeats
-from chatir.scenes.language import QUESTIONS, Question, understood, wordings
-from chatir.scenes.people import captioned, people_dialog
-from chatir.scenes.world import Scene, scenes
 from training.facts import likelihood, told, truths
 from training.players import SmallBlip2, SmallClip, SmallT5, in_batches
 

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from chatir.scenes.drawing import draw
-from chatir.scenes.world import Scene, scenes
+from chatir.datasets.scenes.drawing import draw
+from chatir.datasets.scenes.world import Scene, scenes
 
 SIDE = 96
 PATCH = 16

@@ -9,10 +9,10 @@ from typing import TypeVar
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoProcessor, AutoTokenizer, Blip2ForConditionalGeneration, CLIPModel
 
+from chatir.datasets.scenes.drawing import draw
+from chatir.datasets.scenes.world import Scene
 from chatir.dialog import Dialog
 from chatir.measures.questions import normalised_question
-from chatir.scenes.drawing import draw
-from chatir.scenes.world import Scene
 from training.texts import ANSWER_PROMPT, QUESTION_PROMPT, joined
 
 ANSWER_DECODING = {"num_beams": 5, "length_penalty": -1.0, "max_new_tokens": 10, "min_length": 1, "do_sample": False}

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast, T5ForConditionalGeneration
 
+from chatir.datasets.scenes.people import people_dialog
 from chatir.dialog import Dialog
-from chatir.scenes.people import people_dialog
 from training.pictures import batches
 from training.shipping import ship
 from training.speech import calm, labels, plain_generation, t5_config

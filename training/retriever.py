@@ -24,10 +24,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from chatir.datasets.scenes.language import QUESTIONS, wordings
+from chatir.datasets.scenes.people import captioned, people_dialog, spoken
+from chatir.datasets.scenes.world import Scene
 from chatir.dialog import Dialog, Round
-from chatir.scenes.language import QUESTIONS, wordings
-from chatir.scenes.people import captioned, people_dialog, spoken
-from chatir.scenes.world import Scene
 from training.facts import ANSWERS, likelihood, told, truths
 from training.hearing import RoundNaming
 from training.pictures import PATCH, SIDE, batches, pixels

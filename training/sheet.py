@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from chatir.scenes.drawing import SIZE, draw
-from chatir.scenes.world import scenes
+from chatir.datasets.scenes.drawing import SIZE, draw
+from chatir.datasets.scenes.world import scenes
 
 COLUMNS, ROWS, GAP = 6, 3, 8
 

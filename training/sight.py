@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from chatir.scenes.world import BACKGROUNDS, COLORS, PLACES, SHAPES, SIZES, Scene
+from chatir.datasets.scenes.world import BACKGROUNDS, COLORS, PLACES, SHAPES, SIZES, Scene
 from training.pictures import PATCH, SIDE
 
 EMPTY = 0

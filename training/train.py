@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from chatir.scenes.checkpoints import checkpoints
+from chatir.models.builtin import checkpoints
 from training import answerer, questioner, retriever
 
 LESSONS = {"clip": retriever.main, "blip2": answerer.main, "t5": questioner.main}

@@ -7,10 +7,10 @@ import re
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from chatir.datasets.scenes.language import KINDS, QUESTIONS, wordings
+from chatir.datasets.scenes.people import CAPTIONS_OF_MORE, CAPTIONS_OF_ONE, LONGER, TONES
+from chatir.datasets.scenes.world import BACKGROUNDS, COLORS, PLACES, SHAPES, SIZES
 from chatir.dialog import Dialog, Round
-from chatir.scenes.language import KINDS, QUESTIONS, wordings
-from chatir.scenes.people import CAPTIONS_OF_MORE, CAPTIONS_OF_ONE, LONGER, TONES
-from chatir.scenes.world import BACKGROUNDS, COLORS, PLACES, SHAPES, SIZES
 from training.texts import ANSWER_PROMPT, QUESTION_PROMPT
 
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import PreTrainedTokenizerFast
 
-from chatir.scenes.world import COLORS, PLACES, SHAPES, SIZES, Scene
+from chatir.datasets.scenes.world import COLORS, PLACES, SHAPES, SIZES, Scene
 
 NOTHING = "nothing"
 WORDS = sorted({*SHAPES, *COLORS, *SIZES, NOTHING, *(word for place in PLACES for word in place.split())})

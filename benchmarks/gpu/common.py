@@ -14,9 +14,9 @@ from typing import Any, Literal
 import torch
 
 from chatir import Dialog
+from chatir.datasets.scenes.drawing import draw
+from chatir.datasets.scenes.folder import scene_dialogs
 from chatir.prompts import load_prompt
-from chatir.scenes.drawing import draw
-from chatir.scenes.folder import scene_dialogs
 
 Size = Literal["xl", "base", "tiny"]
 PICTURES = 33

@@ -8,9 +8,9 @@ from typing import Any
 
 from benchmarks.encoding import random_checkpoint
 from benchmarks.gpu.common import Bench, Row, free, measured
+from chatir.datasets.scenes.drawing import draw
+from chatir.datasets.scenes.folder import scene_dialogs
 from chatir.retriever import load_retriever
-from chatir.scenes.drawing import draw
-from chatir.scenes.folder import scene_dialogs
 
 DIALOGS = 200
 IMAGES = 512

@@ -14,9 +14,9 @@ from chatir.console import note
 from chatir.errors import InputError
 
 if TYPE_CHECKING:
+    from chatir.datasets.targets import Targets
     from chatir.doctor.readiness import Readiness
     from chatir.plugins import Kind
-    from chatir.simulate.targets import Targets
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -80,7 +80,7 @@ def check_ready(ready: Readiness) -> None:
 
 def read_targets(path: Path, limit: int | None, image_template: str | None) -> Targets:
     """The targets of a file, the first `limit` of them. Raises InputError."""
-    from chatir.simulate.targets import Targets
+    from chatir.datasets.targets import Targets
 
     check_limit(limit)
     return Targets(path, limit, image_template or None)

@@ -158,7 +158,7 @@ def _check_outputs(files: tuple[Path, ...], figures: Path | None, report: Path |
 def _write_report(comparison: Comparison, path: Path, images: Path | None, thumbnails: int) -> None:
     from chatir.compare.figures import svg_figures
     from chatir.compare.report import write_report
-    from chatir.data import default_images
+    from chatir.datasets.data_folder import default_images
 
     light, dark = svg_figures(comparison, "light"), svg_figures(comparison, "dark")
     figures = {name: (light[name], dark[name]) for name in light}

@@ -9,11 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chatir.datasets.scenes.names import shown_name
 from chatir.doctor.readiness import Wanted
 from chatir.errors import InputError
 from chatir.plugins import find
 from chatir.run.rows import Role
-from chatir.scenes.names import shown_name
 from chatir.simulate.opening import holds_run
 from chatir.simulate.player import Player
 from chatir.simulate.setting import run_config

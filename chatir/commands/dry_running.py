@@ -17,7 +17,7 @@ from chatir.simulate.dry_run import NotBuilt, dry_run
 from chatir.simulate.setting import players_of
 
 if TYPE_CHECKING:
-    from chatir.simulate.targets import Targets
+    from chatir.datasets.targets import Targets
 
 
 def foresee(

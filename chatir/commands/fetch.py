@@ -47,8 +47,16 @@ def fetch(
     """
     from itertools import islice
 
-    from chatir.data import IMAGES, IMAGES_URL, RELEASED_URL, data_folder, default_corpus, default_targets, read_corpus
-    from chatir.fetch import fetch_images, fetch_released
+    from chatir.datasets.data_folder import (
+        IMAGES,
+        IMAGES_URL,
+        RELEASED_URL,
+        data_folder,
+        default_corpus,
+        default_targets,
+        read_corpus,
+    )
+    from chatir.datasets.fetch import fetch_images, fetch_released
 
     check_limit(limit)
     sources = {"--targets": targets, "--corpus": corpus, "--whole-corpus": whole_corpus}

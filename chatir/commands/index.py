@@ -48,7 +48,7 @@ def index(
     Exit codes: 0 all there, 2 wrong use or bad input (broken images too), 3 a GPU failed, 130 interrupted;
     what came is saved.
     """
-    from chatir.data import default_corpus
+    from chatir.datasets.data_folder import default_corpus
     from chatir.retriever.imported import import_vectors
 
     check_folder(images)
@@ -73,7 +73,7 @@ def index(
 
 
 def _encoded(search: Search) -> Indexed:
-    from chatir.data import default_images
+    from chatir.datasets.data_folder import default_images
     from chatir.retriever.indexing import index_images
 
     if (root := search.root or default_images()) is None:

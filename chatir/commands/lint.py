@@ -33,8 +33,8 @@ def lint(files: tuple[Path, ...], reference: Path | None, rounds: int, form: str
     """
     import json
 
-    from chatir.compare.lint import lint as lint_file
-    from chatir.compare.lint_table import lint_table
+    from chatir.datasets.lint import lint as lint_file
+    from chatir.datasets.lint_table import lint_table
     from chatir.measures.counts import QUERIES
 
     reports = [lint_file(file, reference, rounds=rounds) for file in files]

@@ -41,11 +41,11 @@ def scenes(context: click.Context, folder: Path | None, count: int, seed: int, c
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 raise click.UsageError(f"--{name} goes with a folder, not with --checkpoints")
 
-        from chatir.scenes.checkpoints import checkpoints as built_in
+        from chatir.models.builtin import checkpoints as built_in
 
         say(json.dumps({name: str(path) for name, path in built_in().items()}))
         return
-    from chatir.scenes.folder import write_scenes
+    from chatir.datasets.scenes.folder import write_scenes
 
     with shown_progress(sys.stderr) as show:
         write_scenes(folder, count, seed, show)

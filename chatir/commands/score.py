@@ -50,7 +50,7 @@ def score(
     check_search(retriever, retriever_options, corpus, files)  # before what imports torch
     import json
 
-    from chatir.dialogue_json import read_dialogs
+    from chatir.datasets.dialogue_json import read_dialogs
     from chatir.retriever.curve import curve_json, curve_text
 
     if run_file is not None and len(files) > 1 and not run_file.is_dir():

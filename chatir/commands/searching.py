@@ -77,7 +77,7 @@ def corpus_list(corpus: Path | None, root: Path | None) -> Sequence[str]:
 
     Raises InputError.
     """
-    from chatir.data import default_corpus
+    from chatir.datasets.data_folder import default_corpus
     from chatir.retriever.corpus import read_corpus_list
     from chatir.retriever.corpus_folder import folder_images
 
@@ -88,7 +88,7 @@ def corpus_list(corpus: Path | None, root: Path | None) -> Sequence[str]:
 
 def corpus_there(corpus: Path | None) -> None:
     """Raise InputError for a corpus that is not there."""
-    from chatir.data import default_corpus
+    from chatir.datasets.data_folder import default_corpus
 
     if corpus is None:
         default_corpus()
@@ -109,7 +109,7 @@ def check_in_list(dialogs: Sequence[Dialog], corpus: Path | None, root: Path | N
 
 def check_search(name: str, options: Sequence[str], corpus: Path | None, files: Sequence[Path] = ()) -> None:
     """Raise InputError for all that searching lacks, before anything is loaded. files: the dialogue files."""
-    from chatir.dialogue_json import check_there
+    from chatir.datasets.dialogue_json import check_there
     from chatir.doctor.readiness import Wanted, look
     from chatir.plugins import parse_options
 
@@ -135,7 +135,7 @@ class Search:
     @classmethod
     def of(cls, name: str, options: Sequence[str], corpus: Path | None, images: Path | None, on_broken: str) -> Search:
         """Make it of what was typed; nothing is loaded or encoded yet. Raises InputError."""
-        from chatir.data import default_images
+        from chatir.datasets.data_folder import default_images
         from chatir.plugins import Context, build, parse_options
         from chatir.retriever.retriever import checked_retriever
 

@@ -27,8 +27,8 @@ from chatir.errors import InputError
 from chatir.storage.files import file_sha256
 
 if TYPE_CHECKING:
+    from chatir.datasets.targets import Targets
     from chatir.simulate.summary import RunSummary
-    from chatir.simulate.targets import Targets
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
@@ -176,7 +176,7 @@ def simulate(
     """
     from chatir.commands.default_name import Side, check_apart, run_files
     from chatir.commands.dry_running import foresee
-    from chatir.data import default_images, default_targets
+    from chatir.datasets.data_folder import default_images, default_targets
     from chatir.doctor.readiness import Wanted, look
     from chatir.models.reply_cache import ReplyCache
     from chatir.plugins import Context, parse_options

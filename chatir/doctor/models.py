@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from chatir.datasets.scenes.names import BUILT_IN
 from chatir.doctor.data import LAVIS
 from chatir.doctor.finding import gigabytes
 from chatir.doctor.keys import BASE_URL, host
@@ -26,7 +27,6 @@ from chatir.models.local import LocalOptions
 from chatir.models.placement import auto_precision, inner_precision
 from chatir.plugins import Context
 from chatir.retriever.options import ModelOptions
-from chatir.scenes.checkpoints import BUILT_IN
 
 ModelledOptions = LocalOptions | Blip2Options | ModelOptions
 MODELS: tuple[type[BaseModel], ...] = typing.get_args(ModelledOptions)

@@ -13,13 +13,13 @@ from chatir.doctor.packages import OWN
 from chatir.doctor.players import FLAGS, Loaded, lacks_with, made_class, needs_images
 from chatir.doctor.weights import TOKENIZERS, cached, download, download_line, no_download
 from chatir.errors import InputError
+from chatir.models.builtin import checkpoints
 from chatir.models.chat.endpoint import ChatEndpoint
 from chatir.models.chat.options import ChatOptions
 from chatir.models.lavis.model import LavisOptions
 from chatir.plugins import Context, Kind, find, options_model, plugins
 from chatir.prompts import load_prompt
 from chatir.retriever.options import EncoderOptions
-from chatir.scenes.checkpoints import checkpoints
 from chatir.simulate.budget import unpriced
 from chatir.simulate.setting import cannot_replay, no_images, only_replays
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from chatir.datasets.scenes.names import shown_model
 from chatir.errors import InputError
 from chatir.models.batches import AHEAD
 from chatir.models.completion import Completion
@@ -25,7 +26,6 @@ from chatir.models.model_name import ModelName
 from chatir.models.model_size import Precision
 from chatir.models.placement import chosen_precision
 from chatir.plugins import Context
-from chatir.scenes.names import shown_model
 
 if TYPE_CHECKING:
     import torch

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chatir.datasets.scenes.names import shown_model
 from chatir.dialog import Failure
 from chatir.errors import InputError
 from chatir.models.batches import AHEAD, Batches
@@ -22,7 +23,6 @@ from chatir.models.placement import chosen_precision
 from chatir.models.remembered import Remembered
 from chatir.plugins import Context
 from chatir.prompts import Message
-from chatir.scenes.names import shown_model
 
 Chat = Literal["auto", "on", "off"]
 _TODAY = "{%- macro strftime_now(form) -%}26 Jul 2024{%- endmacro -%}"

@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from chatir.datasets.scenes.names import shown_model
 from chatir.dialog import Failure
 from chatir.models.batches import AHEAD, Batches
 from chatir.models.completion import Completion
 from chatir.models.kept import Kept
 from chatir.models.remembered import Remembered
 from chatir.plugins import Context
-from chatir.scenes.names import shown_model
 from chatir.storage.image_folder import ImageError, ImageFolder, decoded
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from chatir.datasets.scenes.names import BUILT_IN
+from chatir.models.builtin import checkpoints
 from chatir.plugins import did_you_mean
-from chatir.scenes.checkpoints import BUILT_IN, checkpoints
 
 
 def built_in_names() -> list[str]:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chatir.data import TARGETS, data_folder
+from chatir.datasets.data_folder import TARGETS, data_folder
+from chatir.datasets.dialogue_json import read_dialogs
 from chatir.dialog import Dialog, Reply
-from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.measures.questions import normalised_question
 from chatir.models.sentences import SentenceEncoder

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chatir.data import read_corpus
+from chatir.datasets.data_folder import read_corpus
 from chatir.errors import InputError
 from chatir.storage.image_names import image_key, image_problem
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from chatir.data import data_folder
+from chatir.datasets.data_folder import data_folder
 from chatir.errors import InputError
 from chatir.retriever.corpus import Corpus, images_fingerprint, vectors_fingerprint
 from chatir.retriever.retriever import Identity

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from chatir.console import duration
+from chatir.datasets.scenes.names import built_in_models
 from chatir.errors import InputError
+from chatir.models.builtin.foreign import foreign_image, foreign_line
 from chatir.retriever.corpus import Corpus, Vectors, checked_images
 from chatir.retriever.image_vectors import (
     MISSING,
@@ -30,8 +32,6 @@ from chatir.retriever.image_vectors import (
 from chatir.retriever.index_folder import IndexFolder, Note, same_dimension
 from chatir.retriever.retriever import Identity, Retriever
 from chatir.retriever.shards import ImageRecord, Shard, ShardFile
-from chatir.scenes.foreign import foreign_image, foreign_line
-from chatir.scenes.names import built_in_models
 from chatir.storage.image_names import image_file
 
 Report = Callable[[object], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from chatir.data import default_images
+from chatir.datasets.data_folder import default_images
 from chatir.errors import InputError
 from chatir.retriever.corpus import Corpus, checked_images
 from chatir.retriever.image_vectors import MISSING, stamp

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from chatir.datasets.scenes.names import shown_name
 from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.plugins import Context, build
-from chatir.scenes.names import shown_name
 from chatir.storage.plain_data import plain_data
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chatir.dialogue_json import read_dialogs
+from chatir.datasets.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.measures.ranks import DialogRanks, Top, rank_table
 from chatir.measures.retrieval import Figures, Ranks, truncated_share

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chatir.datasets.scenes.names import shown_model
 from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.models.batches import free_memory
@@ -19,7 +20,6 @@ from chatir.plugins import Context
 from chatir.retriever.dialog_text import Row, TextReader, dialog_text
 from chatir.retriever.options import BATCH_TOKENS, EncoderOptions
 from chatir.retriever.token_batches import BudgetedBatches
-from chatir.scenes.names import shown_model
 from chatir.storage.files import os_error
 from chatir.storage.image_folder import MAX_BYTES, ImageError, decoded
 from chatir.storage.plain_data import plain_data

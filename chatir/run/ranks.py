@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from sys import intern
 from typing import Any
 
+from chatir.datasets.scenes.names import shown_config, shown_name
 from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.measures.ranks import DialogRanks, Top
 from chatir.run.file import RunFile
-from chatir.scenes.names import shown_config, shown_name
 from chatir.storage.image_names import image_key, image_problem
 
 # Not part of a new run file: a run may be scored long after it was made, or never.

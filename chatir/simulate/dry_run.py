@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from chatir.datasets.target_checks import ImagesThere, check_all_targets, checked_targets
 from chatir.dialog import Dialog, Reply, Round
 from chatir.errors import InputError
 from chatir.models.estimates import TYPICAL, Estimate
@@ -16,7 +17,6 @@ from chatir.simulate.opening import existing_run
 from chatir.simulate.player import Player
 from chatir.simulate.setting import check_settings, players_of, run_config
 from chatir.simulate.soft_refusals import SoftRefusals
-from chatir.simulate.target_checks import ImagesThere, check_all_targets, checked_targets
 
 SAMPLE = 2_000
 """Dialogs that an estimate is made of where they are too many."""
@@ -133,7 +133,7 @@ def dry_run(
 
 def _tell_of_images(there: ImagesThere, run: RunFile | None, note: Callable[[str], None]) -> None:
     try:
-        told = there.told(run) if there.any_missing else None
+        told = there.told(run.is_done if run else None) if there.any_missing else None
     except InputError as error:  # the folder holds none, which a run could not do without
         told = str(error)
     if told is not None:

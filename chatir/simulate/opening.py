@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from chatir.datasets.target_checks import checked_targets
 from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.run.file import RunFile
 from chatir.run.rows import target_digest
 from chatir.run.schema import RunInUseError
-from chatir.simulate.target_checks import checked_targets
 from chatir.storage.files import file_sha256, os_error
 from chatir.storage.plain_data import brief, unequal
 from chatir.storage.sqlite import BESIDE

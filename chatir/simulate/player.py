@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from chatir.datasets.scenes.names import shown_name
 from chatir.dialog import Dialog
 from chatir.errors import ChatirError, InputError, PlayerError
 from chatir.models.estimates import Estimate
-from chatir.scenes.names import shown_name
 from chatir.simulate.tracebacks import exception_line
 from chatir.storage.plain_data import plain_data
 

@@ -9,12 +9,13 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
+from chatir.datasets.dialogue_json import dump_dialogs
+from chatir.datasets.target_checks import ImagesThere, check_all_targets, checked_targets, first_of
 from chatir.dialog import Dialog
-from chatir.dialogue_json import dump_dialogs
 from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunError
+from chatir.models.builtin.foreign import ForeignTargets
 from chatir.run.file import EVERY, RunFile
 from chatir.run.provenance import provenance
-from chatir.scenes.foreign import ForeignTargets
 from chatir.signals import stopping_signals
 from chatir.simulate.budget import check_prices
 from chatir.simulate.loop import Loop
@@ -31,7 +32,6 @@ from chatir.simulate.setting import (
 )
 from chatir.simulate.soft_refusals import SoftRefusals
 from chatir.simulate.summary import RunSummary, summary_of
-from chatir.simulate.target_checks import ImagesThere, check_all_targets, checked_targets, first_of
 from chatir.storage.files import atomic_writer, file_sha256
 
 
@@ -161,7 +161,7 @@ def simulate(
 
 def _tell_of_images(there: ImagesThere, run: RunFile | None, note: Callable[[str], None]) -> None:
     with nullcontext() if run is None else closing(run):
-        if (told := there.told(run)) is not None:
+        if (told := there.told(run.is_done if run else None)) is not None:
             note(told)
 
 

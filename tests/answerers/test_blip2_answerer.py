@@ -14,13 +14,13 @@ import pytest
 from chatir import Dialog, Round
 from chatir.answerers.blip2 import Blip2, TransformersOptions
 from chatir.cli import run
+from chatir.datasets.scenes.folder import write_scenes
+from chatir.datasets.scenes.people import heard
 from chatir.errors import InputError
+from chatir.models.builtin import checkpoints
 from chatir.models.completion import Completion
 from chatir.models.looks import Look
 from chatir.plugins import Context, build
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.folder import write_scenes
-from chatir.scenes.people import heard
 from chatir.simulate import read_dialogs
 
 MODEL = str(checkpoints()["blip2"])

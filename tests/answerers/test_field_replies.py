@@ -14,7 +14,7 @@ from players import query
 
 from chatir import Dialog, Round
 from chatir.cli import run
-from chatir.compare.lint import lint
+from chatir.datasets.lint import lint
 from chatir.simulate import read_dialogs, write_dialogs
 
 pytestmark = pytest.mark.usefixtures("quick_retries")

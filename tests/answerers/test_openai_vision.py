@@ -19,12 +19,12 @@ from players import query
 from chatir import Dialog, Reply, Round
 from chatir.answerers.openai_vision import OpenAIVision
 from chatir.cli import run
+from chatir.datasets.scenes.folder import write_scenes
 from chatir.errors import InputError
 from chatir.models.chat.image_tokens import most_tokens
 from chatir.models.chat.images import EncodedImages
 from chatir.models.chat.retry import ATTEMPTS, SAME
 from chatir.plugins import Context, build
-from chatir.scenes.folder import write_scenes
 from chatir.simulate import read_dialogs, simulate, write_dialogs
 
 CANARY = "sk-canary-0123456789abcdef"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from chatir.cli import run
+from chatir.models.builtin import checkpoints
 from chatir.prompts import prompt_names
-from chatir.scenes.checkpoints import checkpoints
 
 ENTRY_POINT = Path(sys.executable).with_name("chatir")
 PLUGIN = """

@@ -19,10 +19,10 @@ from retriever.colors import Colors, write_images
 
 from chatir import plugins
 from chatir.cli import run
+from chatir.datasets.scenes.folder import write_scenes
+from chatir.models.builtin import checkpoints
 from chatir.retriever.lookup import open_corpus
 from chatir.retriever.retriever import load_retriever
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.folder import write_scenes
 
 Typed = Callable[..., tuple[int, str, str]]
 

@@ -15,10 +15,10 @@ from players import query
 
 from chatir import plugins
 from chatir.cli import run
+from chatir.datasets.target_checks import check_all_targets
+from chatir.datasets.targets import Targets
 from chatir.errors import InputError
-from chatir.scenes.checkpoints import checkpoints
-from chatir.simulate.target_checks import check_all_targets
-from chatir.simulate.targets import Targets
+from chatir.models.builtin import checkpoints
 
 Typed = Callable[..., tuple[int, str, str]]
 

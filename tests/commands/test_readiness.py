@@ -18,12 +18,12 @@ from players import said
 
 from chatir import Dialog
 from chatir.cli import run
-from chatir.data import default_targets
+from chatir.datasets.data_folder import default_targets
+from chatir.datasets.scenes.folder import write_scenes
 from chatir.doctor import weights
 from chatir.doctor.readiness import Wanted, look
 from chatir.doctor.weights import NoDownload, no_download
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.folder import write_scenes
+from chatir.models.builtin import checkpoints
 from chatir.simulate import write_dialogs
 
 Bare = Callable[..., tuple[int, list[str], str]]

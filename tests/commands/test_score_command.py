@@ -14,12 +14,12 @@ import pytest
 from players import query
 
 from chatir.cli import run
+from chatir.datasets.scenes.drawing import draw
+from chatir.datasets.scenes.folder import write_scenes
+from chatir.datasets.scenes.people import people_dialog
 from chatir.measures.retrieval import recall_at_k
+from chatir.models.builtin import checkpoints
 from chatir.retriever import load_retriever
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.drawing import draw
-from chatir.scenes.folder import write_scenes
-from chatir.scenes.people import people_dialog
 from chatir.simulate import read_dialogs, write_dialogs
 from training.measures import held_out_scenes
 

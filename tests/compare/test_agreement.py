@@ -12,7 +12,7 @@ import pytest
 from chatir import Dialog, Round
 from chatir.compare.agreement import agreement, cohens_kappa, normalised_answer
 from chatir.compare.comparison import Agreement
-from chatir.dialogue_json import read_dialogs
+from chatir.datasets.dialogue_json import read_dialogs
 from chatir.measures.questions import normalised_question
 
 RELEASED = ("ChatGPT_BLIP2", "FLAN_ALPACA_XXL_BLIP2", "VisDial_v1.0_queries_val")

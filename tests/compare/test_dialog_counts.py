@@ -12,7 +12,7 @@ import pytest
 
 from chatir import Dialog
 from chatir.compare import compare
-from chatir.compare.lint import lint
+from chatir.datasets.lint import lint
 from chatir.dialog import Round
 from chatir.measures.counts import defects, dialog_counts, language, repetition
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatir.compare.lint import FINDINGS, REFERENCE_FINDINGS, Example, lint
+from chatir.datasets.dialogue_json import write_dialogs
+from chatir.datasets.lint import FINDINGS, REFERENCE_FINDINGS, Example, lint
 from chatir.dialog import Dialog, Round
-from chatir.dialogue_json import write_dialogs
 from chatir.errors import InputError
 from chatir.measures.defects import DEFECTS
 

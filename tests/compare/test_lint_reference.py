@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from chatir.compare.lint import REFERENCE_FINDINGS, Example, lint
+from chatir.datasets.lint import REFERENCE_FINDINGS, Example, lint
 
 ROUNDS = ["is it red? no", "is it old? no", "Is it red? yes"]
 

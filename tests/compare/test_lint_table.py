@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatir.compare.lint import Example, LintReport
-from chatir.compare.lint_table import lint_table
+from chatir.datasets.lint import Example, LintReport
+from chatir.datasets.lint_table import lint_table
 
 
 def report(file, examples=(), **defects):

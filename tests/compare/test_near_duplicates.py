@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chatir import Dialog, Round
 from chatir.compare import near_duplicates as module
 from chatir.compare.near_duplicates import near_duplicates
-from chatir.dialogue_json import read_dialogs
+from chatir.datasets.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.measures.questions import normalised_question, repeats
 from chatir.models.sentences import SentenceEncoder

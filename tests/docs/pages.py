@@ -105,7 +105,7 @@ def written_pages() -> list[Page]:
 
 def all_pages() -> list[Page]:
     """Every page that people read, model cards included."""
-    cards = _found("chatir/scenes/checkpoints/*/README.md")
+    cards = _found("chatir/models/builtin/*/README.md")
     return [*written_pages(), Page(PROJECT / "CONTRIBUTING.md"), Page(PROJECT / "CHANGELOG.md"), *cards]
 
 

@@ -52,7 +52,7 @@ def test_pages_from_outside_docs_are_there_and_links_lead_to_them(site: Path) ->
         ("contributing.md", "CHANGELOG.md", "changelog.md"),
         ("models/t5.md", "../../../../docs/explanation/scenes.md", "../explanation/scenes.md"),
         ("models/t5.md", "../clip/README.md", "clip.md"),
-        ("explanation/scenes.md", "../../chatir/scenes/checkpoints/t5/README.md#training", "../models/t5.md#training"),
+        ("explanation/scenes.md", "../../chatir/models/builtin/t5/README.md#training", "../models/t5.md#training"),
         ("explanation/scenes.md", "../../README.md", "../index.md"),
         ("explanation/scenes.md", "../../examples/everyday_scenes.json", "../examples/everyday_scenes.json"),
         ("explanation/scenes.md", "../reference/files.md", "../reference/files.md"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chatir import Dialog
-from chatir.data import CORPUS, TARGETS
+from chatir.datasets.data_folder import CORPUS, TARGETS
 from chatir.doctor import data as looks
 from chatir.doctor.data import data_findings, has_images, lavis_findings
 from chatir.doctor.finding import Finding

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from http_source import Served, Source, picture
 
+from chatir.datasets.fetch import FetchError, ImageReport, fetch_images
+from chatir.datasets.fetch.images import DEAD_AFTER
+from chatir.datasets.fetch.one_image import MAX_BYTES
 from chatir.errors import InputError
-from chatir.fetch import FetchError, ImageReport, fetch_images
-from chatir.fetch.images import DEAD_AFTER
-from chatir.fetch.one_image import MAX_BYTES
 
 CAT, DOG = "unlabeled2017/000000000008.jpg", "unlabeled2017/000000000024.jpg"
 
@@ -96,7 +96,7 @@ SHORT = 0.2
 SCRIPT = """
 import sys
 from pathlib import Path
-from chatir.fetch import fetch_images
+from chatir.datasets.fetch import fetch_images
 fetch_images({names!r}, Path(sys.argv[1]), {url!r}, wait=0.01)
 """
 PASSING = {

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from http_source import Served, Source
 
-from chatir.data import RELEASED, ReleasedFile
+from chatir.datasets.data_folder import RELEASED, ReleasedFile
+from chatir.datasets.fetch import FetchError, fetch_released
 from chatir.errors import InputError
-from chatir.fetch import FetchError, fetch_released
 
 QUERIES = b'[{"img": "unlabeled2017/000000185565.jpg", "dialog": ["a cat"]}]'
 CORPUS = b'["unlabeled2017/000000185565.jpg"]'
@@ -47,8 +47,8 @@ def test_nothing_is_printed(released: Source, tmp_path: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
-from chatir.data import ReleasedFile
-from chatir.fetch import fetch_released
+from chatir.datasets.data_folder import ReleasedFile
+from chatir.datasets.fetch import fetch_released
 fetch_released(Path(sys.argv[1]), {released.url + "main"!r}, table={TABLE!r})
 """
     done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)

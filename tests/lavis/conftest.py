@@ -29,7 +29,7 @@ def plugin(lavis: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 32 scenes that no training saw."""
-    from chatir.scenes.folder import write_scenes
+    from chatir.datasets.scenes.folder import write_scenes
 
     folder = tmp_path_factory.mktemp("scenes")
     write_scenes(folder, 32, 5)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from chatir.scenes.checkpoints import checkpoints
+from chatir.models.builtin import checkpoints
 
 PLUGIN = Path(__file__).with_name("small_lavis.py")
 

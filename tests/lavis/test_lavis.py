@@ -21,14 +21,14 @@ import pytest
 from lavis.test_worker_process import gone
 
 from chatir.cli import run
+from chatir.datasets.scenes.folder import scene_dialogs
+from chatir.datasets.scenes.language import QUESTIONS, understood, wordings
 from chatir.models.blip2 import Blip2Model, Blip2Options
+from chatir.models.builtin import checkpoints
 from chatir.models.lavis.model import LavisModel, LavisOptions
 from chatir.models.lavis.worker_process import SCRIPT, WorkerError, lavis_worker
 from chatir.models.looks import Look
 from chatir.plugins import Context
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.folder import scene_dialogs
-from chatir.scenes.language import QUESTIONS, understood, wordings
 from chatir.simulate import read_dialogs
 
 IN_LAVIS = Path(__file__).with_name("in_lavis.py")

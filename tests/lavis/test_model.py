@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from chatir.errors import InputError, StoppedRunError
+from chatir.models.builtin import checkpoints
 from chatir.models.lavis import model, worker, worker_process
 from chatir.models.lavis.model import LavisModel, LavisOptions
 from chatir.models.lavis.model_files import config_sha256
@@ -21,7 +22,6 @@ from chatir.models.loading import load_model
 from chatir.models.looks import Look
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
-from chatir.scenes.checkpoints import checkpoints
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 

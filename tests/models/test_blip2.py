@@ -14,16 +14,16 @@ import pytest
 from models import tiny_blip2
 from PIL import Image
 
+from chatir.datasets.scenes.folder import write_scenes
+from chatir.datasets.scenes.people import heard
+from chatir.datasets.targets import Targets
 from chatir.errors import InputError
 from chatir.models.blip2 import Blip2Model, Blip2Options
+from chatir.models.builtin import checkpoints
 from chatir.models.completion import Completion
 from chatir.models.looks import Look
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.folder import write_scenes
-from chatir.scenes.people import heard
-from chatir.simulate.targets import Targets
 
 WORDS = ("a", "big", "red", "heart", "blue", "star", "center", "is", "there", "yes", "in", "the", "question", "?")
 

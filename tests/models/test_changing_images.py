@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from chatir.datasets.scenes.drawing import draw
+from chatir.datasets.scenes.folder import scene_dialogs
 from chatir.models import looks
 from chatir.models.blip2 import Blip2Model, Blip2Options
+from chatir.models.builtin import checkpoints
 from chatir.models.completion import Completion
 from chatir.models.looks import Look
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.drawing import draw
-from chatir.scenes.folder import scene_dialogs
 
 ASKED = "Question: what is the color of the background? Short answer:"
 

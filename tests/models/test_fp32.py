@@ -11,12 +11,12 @@ import torch
 from precisions import BACKENDS, CONTRADICTION, OPERATIONS, newer, older
 
 from chatir.models import loading
+from chatir.models.builtin import checkpoints
 from chatir.models.fp32 import keep_fp32
 from chatir.models.loading import Precision, load_gguf, load_model
 from chatir.models.sentences import SentenceEncoder
 from chatir.retriever import load_retriever
 from chatir.retriever.similarity import full_precision
-from chatir.scenes.checkpoints import checkpoints
 
 pytestmark = pytest.mark.usefixtures("own_precisions")
 

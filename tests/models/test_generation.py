@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from models import tiny_models
 
+from chatir.datasets.scenes.folder import scene_dialogs
+from chatir.models.builtin import checkpoints
 from chatir.models.generation import Decode, Decoding, Ending, Generated, Generator
 from chatir.models.loading import Loaded, load_model
 from chatir.prompts import load_prompt
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.folder import scene_dialogs
 
 KINDS = ("llama", "gpt2", "t5", "built-in t5")
 ENDINGS: tuple[Ending, ...] = ("line", "question", "text")

@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from chatir.errors import InputError
 from chatir.models import local
 from chatir.models.batches import AHEAD
+from chatir.models.builtin import checkpoints
 from chatir.models.completion import Completion, Request
 from chatir.models.generation import Generated, Generator
 from chatir.models.local import LocalModel, LocalOptions
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 from chatir.prompts import Message
-from chatir.scenes.checkpoints import checkpoints
 
 WORDS = ("a", "big", "red", "heart", "blue", "star", "center", "is", "there", "yes", "in", "the", "question", "?")
 Calls = list[list[str]]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from chatir.errors import InputError
+from chatir.models.builtin import checkpoints
 from chatir.models.model_name import built_in_names
 from chatir.plugins import build
-from chatir.scenes.checkpoints import checkpoints
 
 WHERE = [
     ("questioners", "hf", "t5", "prompt=scenes"),

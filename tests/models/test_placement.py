@@ -19,6 +19,7 @@ from chatir.answerers.blip2 import Blip2, TransformersOptions
 from chatir.errors import InputError, StoppedRunError
 from chatir.models import devices, loading, placement
 from chatir.models.blip2 import ARCHITECTURE, Blip2Model, Blip2Options
+from chatir.models.builtin import checkpoints
 from chatir.models.devices import CLAIMED, Gpu, checked_device, chosen_device, gpus
 from chatir.models.lavis import worker
 from chatir.models.loading import load_model
@@ -30,7 +31,6 @@ from chatir.plugins import Context
 from chatir.questioners.hf import HF, Options
 from chatir.retriever.clip import CLIP
 from chatir.retriever.clip import Options as ClipOptions
-from chatir.scenes.checkpoints import checkpoints
 from chatir.simulate import simulate
 
 GB = 10**9

@@ -13,8 +13,11 @@ from models import tiny_models
 from players import Answering
 
 from chatir import Dialog, Round
+from chatir.datasets.scenes.folder import scene_dialogs
+from chatir.datasets.scenes.language import understood
 from chatir.errors import InputError, StoppedRunError
 from chatir.measures.questions import normalised_question, repeats
+from chatir.models.builtin import checkpoints
 from chatir.models.completion import Completion
 from chatir.models.generation import Generator
 from chatir.plugins import Context, build
@@ -23,9 +26,6 @@ from chatir.prompts.cleaning import clean_question
 from chatir.questioners import flan
 from chatir.questioners.hf import HF, Options
 from chatir.questioners.prompted import first_unasked, question_reply
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.folder import scene_dialogs
-from chatir.scenes.language import understood
 from chatir.simulate import Targets, read_dialogs, simulate, write_dialogs
 
 T5 = str(checkpoints()["t5"])

@@ -13,7 +13,7 @@ import pytest
 from players import Answering, answer, said
 
 from chatir import Dialog, Reply, Round
-from chatir.data import TARGETS
+from chatir.datasets.data_folder import TARGETS
 from chatir.dialog import UNUSABLE
 from chatir.errors import InputError
 from chatir.measures.questions import normalised_question, repeats

@@ -13,8 +13,8 @@ from players import Answering, query, targets
 
 from chatir import Dialog, Reply, Round
 from chatir.errors import InputError, InterruptedRunError, StoppedRunError
+from chatir.models.builtin import checkpoints
 from chatir.plugins import build
-from chatir.scenes.checkpoints import checkpoints
 from chatir.simulate import read_dialogs, simulate
 
 TEN = [f"What is thing number {n} made of?" for n in range(1, 11)]

@@ -150,7 +150,7 @@ def test_a_folder_and_its_list_are_one_corpus_to_the_commands(
 def test_players_look_for_images_in_the_folder_that_is_searched(
     listed: Listed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from chatir.scenes.checkpoints import checkpoints
+    from chatir.models.builtin import checkpoints
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHATIR_DATA", str(tmp_path / "data"))

@@ -16,11 +16,11 @@ from retriever import tiny_encoders
 from retriever.tiny_encoders import SIDE, TOKENS
 from torch.nn.functional import normalize
 
+from chatir.datasets.scenes.drawing import draw
+from chatir.datasets.scenes.folder import scene_dialogs
 from chatir.errors import InputError
+from chatir.models.builtin import checkpoints
 from chatir.plugins import Context, build
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.drawing import draw
-from chatir.scenes.folder import scene_dialogs
 from training.players import SmallClip
 
 NAMES = {"clip": "clip", "openai": "clip", "siglip": "siglip", "siglip2": "siglip", "blip": "blip"}

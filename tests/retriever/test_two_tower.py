@@ -17,9 +17,9 @@ from retriever import tiny_encoders
 
 from chatir import Dialog, Round
 from chatir.errors import InputError
+from chatir.models.builtin import checkpoints
 from chatir.plugins import Context, build
 from chatir.retriever.retriever import Identity, checked_retriever, load_retriever
-from chatir.scenes.checkpoints import checkpoints
 from chatir.storage.image_folder import MAX_BYTES
 
 WORDS = ("a", "big", "red", "small", "star", "heart", "circle", "is", "there", "how", "many", "yes", "no", "teal")

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from chatir.cli import run
+from chatir.datasets.scenes.drawing import draw
+from chatir.datasets.scenes.language import QUESTIONS, understood, wordings
+from chatir.datasets.scenes.people import people_dialog
+from chatir.datasets.scenes.world import scenes
 from chatir.dialog import Dialog
+from chatir.models.builtin import checkpoints
 from chatir.prompts import load_prompt
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.drawing import draw
-from chatir.scenes.language import QUESTIONS, understood, wordings
-from chatir.scenes.people import people_dialog
-from chatir.scenes.world import scenes
 
 MODELS = ("blip2", "clip", "t5")
 SCENES = list(islice(scenes("tests"), 200))

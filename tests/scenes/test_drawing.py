@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chatir.scenes.drawing import RGB_OF_BACKGROUND, RGB_OF_COLOR, SIZE, draw
-from chatir.scenes.world import PLACES, SHAPES, SHIFT, Scene, Thing, scenes
+from chatir.datasets.scenes.drawing import RGB_OF_BACKGROUND, RGB_OF_COLOR, SIZE, draw
+from chatir.datasets.scenes.world import PLACES, SHAPES, SHIFT, Scene, Thing, scenes
 
 CELL = SIZE // 3
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from chatir.cli import run
-from chatir.data import read_corpus
+from chatir.datasets.data_folder import read_corpus
 from chatir.simulate import read_dialogs
 
 TARGETS_OF_SEED_0 = "aa085b69a5637851e63f161517e2fe5d7af2bbc3b34a2ea8e14de519a539823e"

@@ -15,14 +15,14 @@ from players import Answering, Asking
 
 from chatir import Dialog
 from chatir.cli import run
+from chatir.datasets.scenes.drawing import SIZE, draw, is_scene
+from chatir.datasets.scenes.folder import write_scenes
+from chatir.datasets.scenes.people import people_dialog
+from chatir.datasets.scenes.world import scenes
+from chatir.models.builtin.foreign import ForeignTargets
 from chatir.plugins import Context, build
 from chatir.retriever.indexing import index_images
 from chatir.retriever.retriever import load_retriever
-from chatir.scenes.drawing import SIZE, draw, is_scene
-from chatir.scenes.folder import write_scenes
-from chatir.scenes.foreign import ForeignTargets
-from chatir.scenes.people import people_dialog
-from chatir.scenes.world import scenes
 from chatir.simulate import read_dialogs, simulate, write_dialogs
 
 T5 = ("--questioner", "hf", "-q", "model=scenes:t5", "-q", "prompt=scenes")

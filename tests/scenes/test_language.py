@@ -6,9 +6,9 @@ from itertools import islice
 
 import pytest
 
+from chatir.datasets.scenes.language import KINDS, QUESTIONS, Question, described, understood, wordings
+from chatir.datasets.scenes.world import COLORS, PLACES, SHAPES, SIZES, Scene, Thing, scenes
 from chatir.measures.questions import normalised_question
-from chatir.scenes.language import KINDS, QUESTIONS, Question, described, understood, wordings
-from chatir.scenes.world import COLORS, PLACES, SHAPES, SIZES, Scene, Thing, scenes
 
 SCENE = Scene("navy", (Thing("star", "red", "small", "top left"), Thing("heart", "blue", "big", "center")))
 ALL_WORDINGS = [(q, text) for q in QUESTIONS for unseen in (False, True) for text in wordings(q, unseen=unseen)]

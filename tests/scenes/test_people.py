@@ -8,11 +8,11 @@ from itertools import islice
 
 import pytest
 
+from chatir.datasets.scenes.language import understood
+from chatir.datasets.scenes.people import captioned, heard, people_dialog, spoken
+from chatir.datasets.scenes.world import scenes
 from chatir.dialog import Round
 from chatir.measures.questions import repeats
-from chatir.scenes.language import understood
-from chatir.scenes.people import captioned, heard, people_dialog, spoken
-from chatir.scenes.world import scenes
 
 SCENES = list(islice(scenes(8), 500))
 DIALOGS = [people_dialog(scene, f"{n}.png", random.Random(n)) for n, scene in enumerate(SCENES)]

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from itertools import islice
 
-from chatir.scenes.world import BACKGROUNDS, COLORS, PLACES, SHAPES, SIZES, Scene, Thing, scenes
+from chatir.datasets.scenes.world import BACKGROUNDS, COLORS, PLACES, SHAPES, SIZES, Scene, Thing, scenes
 
 SOME = list(islice(scenes(0), 3000))
 

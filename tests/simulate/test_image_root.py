@@ -11,11 +11,11 @@ from players import Asking
 
 from chatir import Dialog, Reply
 from chatir.answerers.sighted import SightedModel
+from chatir.datasets.scenes.folder import write_scenes
+from chatir.datasets.target_checks import ImagesThere
 from chatir.errors import InputError
 from chatir.plugins import Context, build
-from chatir.scenes.folder import write_scenes
 from chatir.simulate import RunSummary, read_dialogs, simulate
-from chatir.simulate.target_checks import ImagesThere
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "blip2": {"model": "scenes:blip2"},
@@ -112,4 +112,4 @@ def test_images_are_there_though_list_and_folder_differ_in_form(tmp_path: Path) 
     elsewhere = ImagesThere(tmp_path / "images" / "cafe\u0301")
     elsewhere.check(Dialog(".\\caf\u00e9\\a.png", "a cat"), 1)
     with pytest.raises(InputError, match=f"name --images {tmp_path}/images, or"):
-        elsewhere.told(None)
+        elsewhere.told()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from chatir import Dialog, Round
+from chatir.datasets.target_checks import check_all_targets
 from chatir.errors import InputError
 from chatir.simulate import Targets
-from chatir.simulate.target_checks import check_all_targets
 
 LADDER = [
     Dialog("1001_ab.jpg", "A child in a coat climbs a ladder ."),

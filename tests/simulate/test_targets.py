@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from chatir import Dialog, Round
+from chatir.datasets.formats.visdial import VISDIAL_IMAGE, image_from_template
 from chatir.errors import InputError
 from chatir.simulate import Targets, read_dialogs
-from chatir.simulate.visdial import VISDIAL_IMAGE, image_from_template
 
 
 def written(path: Path, content: str | bytes) -> Path:

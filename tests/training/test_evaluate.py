@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from chatir.datasets.scenes.language import Question
+from chatir.datasets.scenes.world import Scene, Thing
 from chatir.dialog import Dialog, Round
-from chatir.scenes.checkpoints import checkpoints
-from chatir.scenes.language import Question
-from chatir.scenes.world import Scene, Thing
+from chatir.models.builtin import checkpoints
 from training import evaluate
 from training.measures import _counted_in, held_out_scenes, recall_at_10
 from training.players import first_unasked

@@ -8,9 +8,9 @@ from itertools import islice
 
 import torch
 
+from chatir.datasets.scenes.people import people_dialog
+from chatir.datasets.scenes.world import Scene, Thing, scenes
 from chatir.dialog import Dialog, Round
-from chatir.scenes.people import people_dialog
-from chatir.scenes.world import Scene, Thing, scenes
 from training.facts import agreement, told, told_by_caption, truths
 
 SCENES = list(islice(scenes(1), 200))

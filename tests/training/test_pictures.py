@@ -7,8 +7,8 @@ from itertools import islice
 import pytest
 import torch
 
-from chatir.scenes.drawing import draw
-from chatir.scenes.world import scenes
+from chatir.datasets.scenes.drawing import draw
+from chatir.datasets.scenes.world import scenes
 from training import answerer, retriever
 from training.evaluate import SEEDS
 from training.measures import held_out_scenes

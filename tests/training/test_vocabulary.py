@@ -7,9 +7,9 @@ from itertools import islice
 
 import pytest
 
-from chatir.scenes.language import QUESTIONS, wordings
-from chatir.scenes.people import people_dialog
-from chatir.scenes.world import scenes
+from chatir.datasets.scenes.language import QUESTIONS, wordings
+from chatir.datasets.scenes.people import people_dialog
+from chatir.datasets.scenes.world import scenes
 from training.retriever import LONGEST
 from training.texts import ANSWER_PROMPT, QUESTION_PROMPT, joined
 from training.vocabulary import UNKNOWN, clip_tokenizer, text_to_text_tokenizer, words

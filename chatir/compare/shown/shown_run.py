@@ -19,15 +19,15 @@ from chatir.compare.shown.overviews import (
     of_dialogs,
     of_run,
 )
+from chatir.datasets.dialogue_json import read_dialogs
+from chatir.datasets.scenes.names import shown_config
 from chatir.dialog import Dialog, Round
-from chatir.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.measures.questions import repeated
 from chatir.measures.ranks import DialogRanks
 from chatir.run.file import RunFile
 from chatir.run.ranks import RunRanks
 from chatir.run.rows import FailedDialog, Role, RoleTotals, State
-from chatir.scenes.names import shown_config
 from chatir.storage.files import file_sha256, os_error
 from chatir.storage.image_names import image_key
 

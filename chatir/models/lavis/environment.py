@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chatir.data import data_folder
+from chatir.datasets.data_folder import data_folder
 from chatir.errors import InputError
 from chatir.models.lavis.worker_process import FOREIGN, WorkerDiedError, WorkerError, lavis_worker, told
 from chatir.storage.files import atomic_writer, os_error

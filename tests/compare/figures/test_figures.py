@@ -628,7 +628,7 @@ def test_a_single_dialog_has_bars_without_an_interval(tmp_path: Path) -> None:
 
 
 def test_released_dialogues_are_drawn(shared: Path, tmp_path: Path) -> None:
-    from chatir.dialogue_json import read_dialogs
+    from chatir.datasets.dialogue_json import read_dialogs
 
     folder = shared / "data" / "chatir" / "dialogues"
     runs = [compared(path.stem, dialogs=read_dialogs(path)[:100], labels=()) for path in sorted(folder.glob("*.json"))]

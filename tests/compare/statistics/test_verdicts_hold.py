@@ -33,13 +33,13 @@ from chatir import Dialog
 from chatir.compare import compare
 from chatir.compare.comparison import Difference
 from chatir.compare.statistics import primary
+from chatir.datasets.scenes.folder import scene_dialogs, write_scenes
 from chatir.measures.retrieval import best_ranks
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.ranked_dialogs import prefixes
 from chatir.retriever.ranks import target_ranks
 from chatir.retriever.retriever import load_retriever
 from chatir.retriever.score import score
-from chatir.scenes.folder import scene_dialogs, write_scenes
 
 QUERIES = {"set": of_set, "sequence": of_sequence, "random": None}
 REPEATS: dict[Asked, int] = {"new": 0, "half": ROUNDS // 2, "same": ROUNDS - 1}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from chatir.datasets.scenes.language import NUMBERS, QUESTIONS, Question, wordings
+from chatir.datasets.scenes.world import BACKGROUNDS, COLORS, DARK_BACKGROUNDS, LIGHT_BACKGROUNDS, PLACES, SIZES, Scene
 from chatir.dialog import Dialog, Round
-from chatir.scenes.language import NUMBERS, QUESTIONS, Question, wordings
-from chatir.scenes.world import BACKGROUNDS, COLORS, DARK_BACKGROUNDS, LIGHT_BACKGROUNDS, PLACES, SIZES, Scene
 
 CAPTIONS_OF_ONE = (
     "a single {} on a {} background",

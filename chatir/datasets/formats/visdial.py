@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from chatir.datasets.formats.rows import Row, Strict, validated
 from chatir.dialog import Dialog, Round, text_problem
 from chatir.errors import InputError
-from chatir.simulate.target_rows import Row, Strict, validated
 
 VISDIAL_IMAGE = "unlabeled2017/{image_id:012d}.jpg"
 """Where ChatIR's corpus keeps an image of VisDial v1.0."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chatir.compare.lint import Example, LintReport
 from chatir.console import aligned
+from chatir.datasets.lint import Example, LintReport
 from chatir.measures.labels import run_names
 
 FILES_PER_TABLE = 6

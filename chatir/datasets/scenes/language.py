@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from chatir.datasets.scenes.world import COLORS, PLACES, SHAPES, Scene, Thing
 from chatir.measures.questions import normalised_question
-from chatir.scenes.world import COLORS, PLACES, SHAPES, Scene, Thing
 
 NUMBERS = ("none", "one", "two", "three", "four")
 

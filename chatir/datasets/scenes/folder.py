@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from chatir.datasets.dialogue_json import dump_dialogs
+from chatir.datasets.scenes.drawing import draw
+from chatir.datasets.scenes.people import people_dialog
+from chatir.datasets.scenes.world import Scene, scenes
 from chatir.dialog import Dialog
-from chatir.dialogue_json import dump_dialogs
 from chatir.errors import InputError
-from chatir.scenes.drawing import draw
-from chatir.scenes.people import people_dialog
-from chatir.scenes.world import Scene, scenes
 from chatir.storage.files import atomic_writer, os_error
 
 CORPUS = "corpus.json"

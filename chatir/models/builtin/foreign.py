@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from chatir.datasets.scenes.drawing import is_scene
+from chatir.datasets.scenes.names import BUILT_IN, built_in_models
 from chatir.dialog import Dialog
-from chatir.scenes.checkpoints import BUILT_IN, checkpoints
-from chatir.scenes.drawing import is_scene
-from chatir.scenes.names import built_in_models
+from chatir.models.builtin import checkpoints
 from chatir.storage.image_folder import ImageError, ImageFolder
 from chatir.storage.plain_data import brief
 

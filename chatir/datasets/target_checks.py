@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
+from chatir.datasets.targets import Targets
 from chatir.dialog import Dialog, Round, text_problem
 from chatir.errors import InputError
-from chatir.run.file import RunFile
-from chatir.simulate.targets import Targets
 from chatir.storage.image_names import dialog_key, image_file, image_problem
 from chatir.storage.plain_data import plain_data
 
@@ -62,12 +61,14 @@ class ImagesThere:
         """Whether some image is not there."""
         return bool(self._missing)
 
-    def told(self, run: RunFile | None) -> str | None:
-        """A line about missing images of dialogs that the run has not yet played to the end, None if there are none.
+    def told(self, is_done: Callable[[int], bool] | None = None) -> str | None:
+        """A line about missing images of dialogs that are not yet played to the end, None if there are none.
+
+        is_done: whether the dialog of the target at a position is; without it, none is.
 
         Raises InputError if the folder holds no image at all, and one is needed.
         """
-        needed = [image for position, image in self._missing.items() if run is None or not run.is_done(position)]
+        needed = [image for position, image in self._missing.items() if not (is_done and is_done(position))]
         if not needed:
             return None
         first = needed[0]

@@ -11,12 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from chatir.datasets.dialogue_json import dialogs_of
+from chatir.datasets.formats.recognised import READ, recognised, recognised_line
+from chatir.datasets.formats.rows import NEEDED, Dialect, jsonl_targets, listed_targets, table_targets
+from chatir.datasets.formats.visdial import is_visdial, visdial_targets
 from chatir.dialog import Dialog
-from chatir.dialogue_json import dialogs_of
 from chatir.errors import InputError
-from chatir.simulate.recognised import READ, recognised, recognised_line
-from chatir.simulate.target_rows import NEEDED, Dialect, jsonl_targets, listed_targets, table_targets
-from chatir.simulate.visdial import is_visdial, visdial_targets
 from chatir.storage.files import open_text, parse_json, read_json
 
 Rows = Callable[[], Iterator[Dialog]]

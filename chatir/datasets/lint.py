@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from chatir.datasets.dialogue_json import Entry, read_entries
 from chatir.dialog import Round
-from chatir.dialogue_json import Entry, read_entries
 from chatir.measures.counts import most_lack_questions
 from chatir.measures.defects import DEFECTS, round_defects
 from chatir.measures.questions import normalised_question

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from chatir.scenes.world import LIGHT_BACKGROUNDS, PLACES, Scene, Thing
+from chatir.datasets.scenes.world import LIGHT_BACKGROUNDS, PLACES, Scene, Thing
 
 SIZE = 192
 """Pixels along a side of a picture."""

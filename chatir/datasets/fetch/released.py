@@ -13,9 +13,9 @@ from pathlib import Path
 import pooch
 from requests import HTTPError, RequestException, Timeout
 
-from chatir.data import RELEASED, RELEASED_URL, ReleasedFile
+from chatir.datasets.data_folder import RELEASED, RELEASED_URL, ReleasedFile
+from chatir.datasets.fetch.source import FetchError, base_address
 from chatir.errors import InputError
-from chatir.fetch.source import FetchError, base_address
 from chatir.storage.files import os_error
 
 PASSING = (408, 429)

@@ -10,7 +10,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chatir.scenes.checkpoints import BUILT_IN, DIGESTS
+BUILT_IN = "scenes:"
+"""What names of the built-in models begin with; no hub id holds a colon."""
+
+DIGESTS = {
+    "8eca68e81f4d373233c2a517d2dffb88a3216e1fa6532fe4517c6839ca083634": "blip2",
+    "11f5a4798a3671926cf0c980bd28a843f7978d4e16c4ec0905c2baa97f938ae2": "clip",
+    "7230a17710abdbfb54b00af84d89553d425481ce856ee63cbb2f3ba37fd873fe": "t5",
+}
+"""Which model a folder holds, by its hash (`chatir.models.loading.folder_sha256`).
+
+A model that is trained again gets a line of its own; older lines stay, by which older runs are known.
+"""
 
 
 def shown_name(name: str, config: Mapping[str, Any]) -> str:

@@ -13,10 +13,10 @@ import httpx2
 import stamina
 
 from chatir import __version__
-from chatir.data import IMAGES_URL
+from chatir.datasets.data_folder import IMAGES_URL
+from chatir.datasets.fetch.one_image import BrokenError, RefusedError, image_content, keep_image
+from chatir.datasets.fetch.source import FetchError, base_address
 from chatir.errors import InputError
-from chatir.fetch.one_image import BrokenError, RefusedError, image_content, keep_image
-from chatir.fetch.source import FetchError, base_address
 from chatir.storage.files import os_error
 from chatir.storage.image_names import image_file, image_key, image_problem, normalised
 

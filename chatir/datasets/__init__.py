@@ -1,0 +1,1 @@
+"""What is talked about, and where it comes from: dialogue files, targets, scenes, what can be fetched."""

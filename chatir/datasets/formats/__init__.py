@@ -1,0 +1,1 @@
+"""Files that targets are read from, a file for each format."""

@@ -1,7 +1,0 @@
-"""What others released, brought into the data folder: whole and unaltered, or not at all."""
-
-from chatir.fetch.images import ImageReport, fetch_images
-from chatir.fetch.released import fetch_released
-from chatir.fetch.source import FetchError
-
-__all__ = ["FetchError", "ImageReport", "fetch_images", "fetch_released"]
