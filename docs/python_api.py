@@ -88,7 +88,7 @@ SECTIONS = {
         "chatir.datasets.scenes.language.wordings",
         "chatir.models.builtin.checkpoints",
     ),
-    "Export": ("chatir.export.export.export",),
+    "Export": ("chatir.run.export.export.export",),
     "Errors": (
         "chatir.errors.ChatirError",
         "chatir.errors.InputError",

@@ -18,8 +18,8 @@ import chatir
 from chatir.errors import ChatirError
 
 PACKAGES = {
-    *("answerers", "compare", "datasets", "export", "measures", "models"),
-    *("prompts", "questioners", "retriever", "simulate", "storage"),
+    *("answerers", "compare", "datasets", "measures", "models"),
+    *("prompts", "questioners", "retriever", "run", "simulate", "storage"),
 }
 MODULES = {"console", "dialog", "errors", "listing", "plugins"}
 

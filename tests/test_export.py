@@ -23,11 +23,11 @@ from retriever.searching import Hashing, corpus, dialogs, expected_ranks
 from chatir import Dialog, Round
 from chatir.datasets.lint import lint
 from chatir.errors import InputError
-from chatir.export import export
-from chatir.export import writers as writing
 from chatir.measures.defects import DEFECTS
 from chatir.measures.questions import repeats
 from chatir.retriever.score import score
+from chatir.run.export import export
+from chatir.run.export import writers as writing
 from chatir.simulate import read_dialogs, simulate, write_dialogs
 
 datasets = pytest.importorskip("datasets")
@@ -307,7 +307,7 @@ def test_an_export_that_is_broken_off_leaves_nothing(
 
 def test_what_a_killed_export_left_is_reused_by_the_next_one(file: Path, tmp_path: Path) -> None:
     program = (
-        "import os, sys; from chatir.export import export, writers\n"
+        "import os, sys; from chatir.run.export import export, writers\n"
         "def dying(run, folder):\n"
         "    writers.csv_files(run, folder)\n"
         "    (folder / 'deep').mkdir()\n"

@@ -27,7 +27,6 @@ KNOWS = {
     "retriever": NOUNS | {"plugins", "models", "datasets"},
     "retriever.score": NOUNS | {"run", "datasets"},
     "compare": NOUNS | {"run", "datasets", "models.sentences"},
-    "export": NOUNS | {"run", "compare"},
     **dict.fromkeys(NOUNS - {"storage", "measures"}, NOUNS),
     "storage": {"errors"},
     "measures": {"errors", "dialog"},
@@ -90,7 +89,7 @@ from typing import TYPE_CHECKING
 import chatir.run.file
 from chatir.simulate import loop, Targets as T
 if TYPE_CHECKING:
-    from chatir.compare.runs import Run
+    from chatir.run.runs import Run
 else:
     from chatir.datasets.data_folder import RELEASED
 def later():
@@ -111,7 +110,7 @@ def later():
 LIGHT = {
     "chatir.run.file": ("chatir.simulate", "chatir.prompts", "chatir.models", "asyncio", "numpy", "pydantic"),
     "chatir.retriever.stop_on_hit": ("chatir.run", "chatir.simulate"),
-    "chatir.compare.runs": ("chatir.simulate", "chatir.models", "torch"),
+    "chatir.run.runs": ("chatir.simulate", "chatir.models", "torch"),
 }
 
 

@@ -27,7 +27,7 @@ def export(file: Path, folder: Path, to: str) -> None:
     that datasets.load_from_disk() reads, a row for each dialog. DIR is a new or an empty folder; nothing is
     overwritten. The dialogue file can be made again from each of them.
     """
-    from chatir.export import export as export_file
+    from chatir.run.export import export as export_file
 
     for path, rows in export_file(file, to, folder, note).items():
         say(f"{path}: {rows:,} rows")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from chatir.compare.runs import Run
 from chatir.console import printable
 from chatir.dialog import Dialog
 from chatir.errors import InputError
+from chatir.run.runs import Run
 
 
 def common_dialogs(runs: Sequence[Run], note: Callable[[str], None]) -> tuple[int, list[tuple[Dialog, ...]]]:

@@ -12,11 +12,9 @@ import numpy as np
 from chatir.compare.agreement import agreement
 from chatir.compare.common_dialogs import common_dialogs
 from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Summary
-from chatir.compare.dialogue_files import dialogue_files
 from chatir.compare.method import method
 from chatir.compare.near_duplicates import near_duplicates as count_near_duplicates
 from chatir.compare.retrieval import BAND_RESAMPLES, Retrieval, retrievals
-from chatir.compare.runs import Run, read_runs
 from chatir.compare.statistics.differences import descriptive_differences
 from chatir.compare.statistics.estimates import summaries
 from chatir.compare.statistics.failures import failure_bounds, failure_differences
@@ -39,6 +37,8 @@ from chatir.measures.counts import (
 )
 from chatir.measures.names import PRIMARY_K
 from chatir.measures.retrieval_by_dialog import image_weights
+from chatir.run.dialogue_files import dialogue_files
+from chatir.run.runs import Run, read_runs
 
 
 def compare(

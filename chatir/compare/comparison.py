@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from chatir.compare.retrieval import Retrieval
-from chatir.compare.runs import Run
 from chatir.console import printable
 from chatir.dialog import Dialog
 from chatir.measures.counts import DialogCounts
+from chatir.run.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd

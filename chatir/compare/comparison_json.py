@@ -9,7 +9,7 @@ from typing import Any
 
 from chatir.compare.comparison import ComparedRun, Comparison
 from chatir.compare.retrieval import Curve, Retrieval
-from chatir.compare.runs import RecordedPlayer
+from chatir.run.runs import RecordedPlayer
 
 SCHEMA = "chatir.compare/1"
 

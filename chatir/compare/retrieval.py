@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chatir.compare.ranking_labels import ranking_labels
-from chatir.compare.runs import Run
 from chatir.compare.statistics.resampling import log_band, max_t_band, resampled_means
 from chatir.compare.statistics.streams import Stream
 from chatir.console import printable
@@ -25,7 +23,9 @@ from chatir.measures.retrieval_by_dialog import (
     per_image,
     recall,
 )
+from chatir.run.ranking_labels import ranking_labels
 from chatir.run.ranks import Ranking
+from chatir.run.runs import Run
 
 BAND_RESAMPLES = 2_000
 LEVEL = 0.95

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from chatir.compare.comparison import ComparedRun, Difference, Verdict
-from chatir.compare.runs import Run
 from chatir.compare.statistics.differences import ALPHA, shared_labels
 from chatir.compare.statistics.sides import Pair, Side
 from chatir.compare.statistics.significance import least_sign_flip
 from chatir.compare.summary_words import HEADLINE
 from chatir.measures.names import MANY_IMAGES, PRIMARY_HITS, interval_decimals, measure, number, p_value
+from chatir.run.runs import Run
 from chatir.storage.plain_data import brief, unequal
 
 FREE = frozenset({"questioner", "answerer", "seed", "deterministic"})

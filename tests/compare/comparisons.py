@@ -11,11 +11,11 @@ import numpy as np
 from chatir import Dialog, Round
 from chatir.compare.comparison import ComparedRun, Comparison, Difference, RunFigure, Summary
 from chatir.compare.retrieval import Curve, Retrieval
-from chatir.compare.runs import RecordedPlayer, Run
 from chatir.measures.counts import defects, dialog_counts, language, repetition
 from chatir.measures.retrieval import Figures
 from chatir.measures.retrieval_by_dialog import hits, own_ranks
 from chatir.run.ranks import Ranking
+from chatir.run.runs import RecordedPlayer, Run
 
 CLIP = Ranking("CLIP", {}, "c" * 64, 1000)
 ROUNDS = 4

@@ -12,8 +12,8 @@ from compare.made_runs import made_run, named, same_question
 
 from chatir.cli import run
 from chatir.compare import compare
-from chatir.compare.dialogue_files import is_other
 from chatir.errors import InputError
+from chatir.run.dialogue_files import is_other
 from chatir.simulate import write_dialogs
 
 Typed = Callable[..., tuple[int, str, str]]

@@ -8,7 +8,7 @@ from compare.made_runs import CLIP, made_run
 
 from chatir import Dialog
 from chatir.compare import compare
-from chatir.compare.runs import read_runs
+from chatir.run.runs import read_runs
 
 PLAIN = ["a/0.jpg", "a/1.jpg", "caf\u00e9.jpg", "a/3.jpg"]
 WRITTEN = ["./a/0.jpg", "a\\1.jpg", "cafe\u0301.jpg", "a//3.jpg"]

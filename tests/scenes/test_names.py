@@ -12,13 +12,13 @@ import pytest
 
 from chatir.cli import run
 from chatir.compare import compare
-from chatir.compare.ranking_labels import ranking_labels
 from chatir.datasets.scenes import names
 from chatir.datasets.scenes.folder import write_scenes
 from chatir.datasets.scenes.names import DIGESTS, built_in_models, shown_config, shown_name
 from chatir.models.builtin import checkpoints
 from chatir.models.loading import folder_sha256
 from chatir.run.file import RunFile
+from chatir.run.ranking_labels import ranking_labels
 from chatir.run.ranks import Ranking, RunRanks
 
 SHA256 = {name: digest for digest, name in DIGESTS.items()}

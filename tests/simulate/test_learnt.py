@@ -11,9 +11,9 @@ import pytest
 from players import Answering, Asking, query, targets
 
 from chatir import Dialog, Reply
-from chatir.compare.runs import read_runs
 from chatir.errors import InputError
 from chatir.run.file import RunFile
+from chatir.run.runs import read_runs
 from chatir.simulate import simulate
 
 

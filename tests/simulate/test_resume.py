@@ -20,8 +20,8 @@ import pytest
 from players import Answering, Asking, query, question, targets
 
 from chatir import Dialog, Reply
-from chatir.compare.runs import read_runs
 from chatir.errors import InputError
+from chatir.run.runs import read_runs
 from chatir.simulate import RunSummary, Targets, read_dialogs, simulate, write_dialogs
 from chatir.simulate.dry_run import dry_run
 from chatir.simulate.summary import summary_text

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import cycle
 
 from chatir.compare.comparison import Comparison
-from chatir.compare.runs import Run
+from chatir.run.runs import Run
 
 PALETTE = ("#005A9C", "#E8A400", "#008763", "#4BA8DE", "#AE4500", "#BE6F9E")
 """Blue, orange, green, sky, vermilion, purple: the hues of Okabe and Ito (2008), which colour-blind readers tell apart.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chatir.compare.comparison import ComparedRun
-from chatir.compare.runs import RecordedPlayer
 from chatir.console import duration
 from chatir.run.rows import RoleTotals
+from chatir.run.runs import RecordedPlayer
 
 UNKNOWN = "not known"
 Settings = list[tuple[str, str]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from chatir.compare.runs import RecordedPlayer
 from chatir.compare.shown.overviews import RunOverview
 from chatir.compare.tables.table import Cell, Column, Table
 from chatir.compare.tables.terminal_layout import blocks, text_console
 from chatir.console import printable
+from chatir.run.runs import RecordedPlayer
 
 UNKNOWN = "-"
 THIS_YEAR = timedelta(days=180)

@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from chatir.compare.dialogue_files import is_folder, is_other
-from chatir.compare.runs import RELEASED_PLAYERS, RecordedPlayer, name_text, recorded_player
 from chatir.datasets.dialogue_json import read_dialogs
 from chatir.datasets.scenes.names import shown_config
 from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.measures.counts import defects, most_lack_questions
 from chatir.measures.questions import repeats
+from chatir.run.dialogue_files import is_folder, is_other
 from chatir.run.file import RunFile
+from chatir.run.runs import RELEASED_PLAYERS, RecordedPlayer, name_text, recorded_player
 from chatir.run.schema import RunInUseError
 from chatir.storage.files import file_sha256, os_error
 from chatir.storage.sqlite import log_of

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
-from chatir.compare.ranking_labels import flat
-from chatir.compare.runs import RecordedPlayer
 from chatir.compare.shown.overview_table import dialogs_told
 from chatir.compare.shown.shown_run import ShownDialog, ShownReply, ShownRound, ShownRun
 from chatir.console import duration, printable
+from chatir.run.ranking_labels import flat
 from chatir.run.rows import RoleTotals
+from chatir.run.runs import RecordedPlayer
 
 LEAST_WIDTH = 40
 SHORT = 40

@@ -9,8 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chatir.compare.ranking_labels import ranking_labels
-from chatir.compare.runs import Sitting, name_text
 from chatir.compare.shown.overviews import (
     ENDINGS,
     RunOverview,
@@ -26,8 +24,10 @@ from chatir.errors import InputError
 from chatir.measures.questions import repeated
 from chatir.measures.ranks import DialogRanks
 from chatir.run.file import RunFile
+from chatir.run.ranking_labels import ranking_labels
 from chatir.run.ranks import RunRanks
 from chatir.run.rows import FailedDialog, Role, RoleTotals, State
+from chatir.run.runs import Sitting, name_text
 from chatir.storage.files import file_sha256, os_error
 from chatir.storage.image_names import image_key
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from chatir.compare.comparison import Difference, FailureBound
-from chatir.compare.runs import Run
 from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES, same_kind, shared_labels
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means, sign_flip_p
 from chatir.compare.statistics.sides import Measured, Pair, Side
@@ -21,6 +20,7 @@ from chatir.measures.ranks import rank_table
 from chatir.measures.retrieval import Figures, Ranks
 from chatir.measures.retrieval_by_dialog import best_log_rank_integrals, hits, per_image
 from chatir.run.ranks import Ranking
+from chatir.run.runs import Run
 
 
 @dataclass(frozen=True, eq=False)

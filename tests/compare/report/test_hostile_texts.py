@@ -13,8 +13,8 @@ from compare.report.reports import ranked, written
 
 from chatir import Dialog, Round
 from chatir.compare.comparison import Verdict
-from chatir.compare.runs import Ranked, Record, RecordedPlayer, Sitting
 from chatir.run.rows import FailedDialog
+from chatir.run.runs import Ranked, Record, RecordedPlayer, Sitting
 
 pytestmark = pytest.mark.slow
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from chatir import Dialog
 from chatir.compare.comparison import ComparedRun
 from chatir.compare.retrieval import Retrieval
-from chatir.compare.runs import Run
 from chatir.compare.statistics.sides import Side
 from chatir.dialog import Round
 from chatir.measures.counts import DialogCounts, dialog_counts
 from chatir.run.ranks import Ranking
+from chatir.run.runs import Run
 
 Ranks = NDArray[np.int64]
 Vectors = NDArray[np.float32]

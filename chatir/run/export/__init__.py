@@ -1,5 +1,5 @@
 """Exports for notebooks: the dialogs and ranks of a run as tables, or as a Hugging Face dataset."""
 
-from chatir.export.export import export
+from chatir.run.export.export import export
 
 __all__ = ["export"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from chatir.storage.image_names import dialog_key, image_key
 
 if TYPE_CHECKING:
-    from chatir.compare.runs import Record, Run
+    from chatir.run.runs import Record, Run
 
 
 def named_by_keys(run: Run) -> Run:

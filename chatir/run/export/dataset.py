@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chatir.compare.runs import Run
-from chatir.export.tables import ROUND, Row, dialog_row, labelled_rankings, round_rows, truncated_rounds
+from chatir.run.export.tables import ROUND, Row, dialog_row, labelled_rankings, round_rows, truncated_rounds
+from chatir.run.runs import Run
 
 
 def features(datasets: Any) -> Any:

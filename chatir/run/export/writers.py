@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from chatir.compare.runs import Run
 from chatir.errors import InputError
-from chatir.export.dataset import dialog_rows, features
-from chatir.export.tables import Row, tables
+from chatir.run.export.dataset import dialog_rows, features
+from chatir.run.export.tables import Row, tables
+from chatir.run.runs import Run
 from chatir.storage.files import part_folder_of
 
 ROWS_AT_ONCE = 8192

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chatir.compare.ranking_labels import ranking_labels
-from chatir.compare.runs import Run
 from chatir.dialog import Dialog
 from chatir.measures.defects import DEFECTS, round_defects
 from chatir.measures.questions import repeated, repeats
 from chatir.measures.ranks import DialogRanks
+from chatir.run.ranking_labels import ranking_labels
 from chatir.run.ranks import Ranking
+from chatir.run.runs import Run
 
 Row = dict[str, Any]
 Kind = type[str] | type[int] | type[bool]

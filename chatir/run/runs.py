@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chatir.compare.named_alike import named_by_keys
 from chatir.datasets.data_folder import RELEASED
 from chatir.datasets.dialogue_json import read_dialogs
 from chatir.datasets.scenes.names import shown_config
@@ -17,6 +16,7 @@ from chatir.errors import InputError
 from chatir.measures.labels import run_names
 from chatir.measures.ranks import DialogRanks
 from chatir.run.file import RunFile
+from chatir.run.named_alike import named_by_keys
 from chatir.run.ranks import Ranking, RunRanks
 from chatir.run.rows import FailedDialog, Role, RoleTotals
 from chatir.storage.files import file_sha256

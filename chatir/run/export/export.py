@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chatir.compare.runs import read_runs
 from chatir.errors import InputError
-from chatir.export.tables import labelled_rankings
-from chatir.export.writers import WRITERS
+from chatir.run.export.tables import labelled_rankings
+from chatir.run.export.writers import WRITERS
+from chatir.run.runs import read_runs
 from chatir.storage.files import os_error, part_folder_of
 
 
