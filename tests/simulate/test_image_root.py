@@ -95,6 +95,29 @@ def test_a_player_that_does_not_tell_where_it_looks_is_believed(scenes: Path, tm
         played(scenes, Looking(), tmp_path, fresh=True)
 
 
+def test_an_image_that_is_gone_is_told_of_only_while_its_dialog_is_not_done(tmp_path: Path) -> None:
+    write_scenes(tmp_path, 4, seed=1)
+    targets = list(read_dialogs(tmp_path / "targets.json"))
+    (tmp_path / targets[0].image).unlink()
+
+    def notes(count: int, **more: Any) -> list[str]:
+        told: list[str] = []
+        given = {"out": tmp_path / "x.json", "rounds": 1, "images": tmp_path, "note": told.append, **more}
+        simulate(targets[:count], Asking(), Looking(), **given)
+        return told
+
+    (note,) = notes(2)
+    assert note.startswith(f"the images of 1 of 2 targets are missing from {tmp_path} ")
+    assert targets[0].image in note
+    assert notes(3) == []
+    (tmp_path / targets[3].image).unlink()
+    (note,) = notes(4)
+    assert note.startswith("the images of 1 of 4 targets ")
+    assert targets[3].image in note
+    note, *_ = notes(4, fresh=True)  # the run before it is kept, which is told too
+    assert note.startswith("the images of 2 of 4 targets ")
+
+
 def test_a_folder_that_is_no_path_is_refused(scenes: Path, tmp_path: Path) -> None:
     answerer = Looking()
     answerer.image_folder = 3  # type: ignore[attr-defined]
