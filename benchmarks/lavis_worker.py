@@ -38,7 +38,7 @@ def measured(python: Path, folder: Path) -> dict[str, Any]:
     from chatir.datasets.scenes.folder import scene_dialogs, write_scenes
     from chatir.models.lavis.model import LavisModel, LavisOptions
     from chatir.models.lavis.worker_process import lavis_worker
-    from chatir.models.looks import Look
+    from chatir.models.local.vision_model import Look
     from chatir.plugins import Context
 
     plugin = write_for_lavis(folder / "lavis")

@@ -52,7 +52,7 @@ def loaded(folder: str, precision: Any) -> dict[str, float]:
     import bitsandbytes  # noqa: F401 - what is imported is there before
     import transformers  # noqa: F401
 
-    from chatir.models.loading import load_model
+    from chatir.models.local.loading import load_model
 
     most, done = [resident("RssAnon")], threading.Event()
 

@@ -47,7 +47,7 @@ SECTIONS = {
         "chatir.plugins.find",
         "chatir.plugins.options_model",
         "chatir.plugins.describe_options",
-        "chatir.models.estimates.Estimate",
+        "chatir.prompts.estimates.Estimate",
         "chatir.storage.image_folder.ImageFolder",
         "chatir.models.reply_cache.ReplyCache",
     ),

@@ -28,7 +28,7 @@ def shared() -> Path:
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of milliseconds between attempts, and no key or endpoint from whoever runs the tests."""
-    from chatir.models.chat import retry
+    from chatir.models.chat.transport import retry
 
     for name, seconds in (("WAIT_INITIAL", 0.002), ("WAIT_JITTER", 0.004), ("WAIT_MAX", 0.02)):
         monkeypatch.setattr(retry, name, seconds)

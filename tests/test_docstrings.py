@@ -177,7 +177,7 @@ def test_markdown_shows_what_was_written(module: str) -> None:
 
 
 def test_the_modules_are_found() -> None:
-    assert {"chatir.simulate.simulate", "chatir.measures.retrieval", "chatir.models.estimates"} <= modules()
+    assert {"chatir.simulate.simulate", "chatir.measures.retrieval", "chatir.prompts.estimates"} <= modules()
     assert chatir.Dialog.__module__ == "chatir.dialog"
     found = {thing.where for thing in named("chatir.run.file")}
     assert {"chatir.run.file.RunFile.reading", "chatir.run.file.RunFile.config"} <= found

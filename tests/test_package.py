@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_code_types_and_prompts_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"chatir/py.typed", "chatir/prompts/few-shot.toml", "chatir/cli.py"} <= set(names)
+    assert {"chatir/py.typed", "chatir/prompts/texts/few-shot.toml", "chatir/cli.py"} <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"chatir"}
     tracked = {str(path.relative_to(PROJECT)) for path in (PROJECT / "chatir").rglob("*.py")}
     assert tracked <= set(names)

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, model_validator
 
 from chatir.answerers.sighted import SightedModel, SightOptions
 from chatir.errors import InputError
-from chatir.models.blip2 import Blip2Model, Blip2Options
+from chatir.models.local.blip2 import Blip2Model, Blip2Options
 from chatir.plugins import Context, build, did_you_mean
 
 

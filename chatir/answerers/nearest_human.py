@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError
-from chatir.models.sentences import SentenceEncoder
+from chatir.models.local.sentences import SentenceEncoder
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,8 +18,8 @@ from chatir.models.chat.images import EncodedImage, EncodedImages, ImageOptions
 from chatir.models.chat.options import ChatOptions
 from chatir.models.chat.player import EndpointPlayer
 from chatir.models.completion import Request
-from chatir.models.estimates import TYPICAL, Estimate, rounds_to_come, tokens_of
 from chatir.plugins import Context
+from chatir.prompts.estimates import TYPICAL, Estimate, rounds_to_come, tokens_of
 from chatir.storage.image_folder import ImageError
 
 MODEL = "gpt-4o-2024-08-06"

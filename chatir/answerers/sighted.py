@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError
 from chatir.models.completion import Completion, nothing_said
-from chatir.models.local_player import LocalPlayer
-from chatir.models.looks import Look, LookingModel
+from chatir.models.local.player import LocalPlayer
+from chatir.models.local.vision_model import Look, LookingModel
 from chatir.prompts import Message, load_prompt
 from chatir.prompts.cleaning import clean_answer
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chatir.dialog import Dialog
 from chatir.errors import InputError
 from chatir.measures.questions import normalised_question
-from chatir.models.sentences import SentenceEncoder
+from chatir.models.local.sentences import SentenceEncoder
 from chatir.storage.files import os_error
 
 ROUNDING = 1e-6

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from chatir.doctor.finding import Finding
 from chatir.errors import InputError
-from chatir.models.chat.keys import HIDDEN, SHORTEST, key_of
+from chatir.models.chat.transport.keys import HIDDEN, SHORTEST, key_of
 
 KEY = "OPENAI_API_KEY"
 BASE_URL = "OPENAI_BASE_URL"

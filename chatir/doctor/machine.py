@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chatir.doctor.finding import Finding, gigabytes, mends_in, one_line
-from chatir.models.devices import Gpu, gpus, read_memory
+from chatir.models.hardware.devices import Gpu, gpus, read_memory
 
 DRIVER = Path("/proc/driver/nvidia")
 REINSTALL = "pip install --upgrade --force-reinstall torch"

@@ -17,14 +17,14 @@ from chatir.doctor.keys import BASE_URL, host
 from chatir.doctor.machine import Machine
 from chatir.doctor.weights import SIZES, cached, download, download_line
 from chatir.errors import InputError
-from chatir.models.blip2 import Blip2Options
 from chatir.models.chat.endpoint import OPENAI_KEY, ChatEndpoint
 from chatir.models.chat.options import ChatOptions
+from chatir.models.hardware.placement import auto_precision, inner_precision
 from chatir.models.lavis.environment import lavis_python
 from chatir.models.lavis.model import LavisOptions
-from chatir.models.loading import model_in_folder
-from chatir.models.local import LocalOptions
-from chatir.models.placement import auto_precision, inner_precision
+from chatir.models.local.blip2 import Blip2Options
+from chatir.models.local.loading import model_in_folder
+from chatir.models.local.text_model import LocalOptions
 from chatir.plugins import Context
 from chatir.retriever.options import ModelOptions
 

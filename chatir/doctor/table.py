@@ -9,7 +9,7 @@ from textwrap import wrap
 from chatir.console import printable
 from chatir.doctor.examination import Examination, Section
 from chatir.doctor.finding import Finding, State
-from chatir.models.model_name import built_in_names
+from chatir.models.local.model_name import built_in_names
 
 WIDTH = 100
 LEAST_WIDTH = 60

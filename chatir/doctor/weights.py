@@ -14,7 +14,7 @@ from urllib.request import getproxies
 
 from chatir.doctor.data import unusable
 from chatir.doctor.finding import Finding, gigabytes
-from chatir.models.model_size import ModelSize
+from chatir.models.hardware.model_size import ModelSize
 
 Cached = Literal["whole", "partly", "absent"]
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")

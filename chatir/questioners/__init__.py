@@ -29,7 +29,7 @@ class Questioner(Protocol):
     - `check(target, rounds)`: raises InputError for a target that it cannot play for so many rounds
     - `max_cost(dialog)`: US dollars that the next reply can cost at most; None means unknown: a run with a cost
       limit is refused then
-    - `estimate(dialog, rounds)`: a `chatir.models.estimates.Estimate` of the rounds that the dialog still lacks
+    - `estimate(dialog, rounds)`: a `chatir.prompts.estimates.Estimate` of the rounds that the dialog still lacks
     - `adapted`, `adapt(changes)`: options that it had to change while it played, by name, as plain data; `config` holds
       them. A run that goes on calls `adapt` with what its earlier sessions recorded
     - `provenance`: plain data for the record, as the model that replied; it may grow while it plays

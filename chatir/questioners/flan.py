@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chatir.models.model_name import ModelName
+from chatir.models.local.model_name import ModelName
 from chatir.plugins import Context
 from chatir.questioners.hf import HF, Options
 

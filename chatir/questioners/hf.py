@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from chatir.models.local import LocalModel, LocalOptions
+from chatir.models.local.text_model import LocalModel, LocalOptions
 from chatir.plugins import Context
 from chatir.questioners.prompted import PromptedModel, PromptOptions
 

@@ -18,7 +18,7 @@ from chatir.datasets.dialogue_json import read_dialogs
 from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError
 from chatir.measures.questions import normalised_question
-from chatir.models.sentences import SentenceEncoder
+from chatir.models.local.sentences import SentenceEncoder
 from chatir.plugins import Context
 from chatir.storage.image_names import image_key
 

@@ -13,12 +13,12 @@ from chatir.measures.questions import normalised_question
 from chatir.models.chat.endpoint import ChatEndpoint
 from chatir.models.chat.player import EndpointPlayer
 from chatir.models.completion import Completion, Request, nothing_said
-from chatir.models.estimates import QUESTION_TOKENS, Estimate, rounds_to_come, tokens_of
-from chatir.models.local import LocalModel
-from chatir.models.local_player import LocalPlayer
+from chatir.models.local.player import LocalPlayer
+from chatir.models.local.text_model import LocalModel
 from chatir.prompts import load_prompt
 from chatir.prompts.cleaning import MARK, clean_question
 from chatir.prompts.cleaning.thoughts import without_thoughts
+from chatir.prompts.estimates import QUESTION_TOKENS, Estimate, rounds_to_come, tokens_of
 
 
 class PromptOptions(BaseModel):

@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import Field
 
 from chatir.errors import InputError
-from chatir.models.generation import Decoding
-from chatir.models.loading import load_gguf
-from chatir.models.local import LocalModel
+from chatir.models.local.generation import Decoding
+from chatir.models.local.loading import load_gguf
+from chatir.models.local.text_model import LocalModel
 from chatir.plugins import Context
 from chatir.questioners.prompted import PromptedModel, PromptOptions
 

@@ -17,11 +17,11 @@ from chatir.models.chat.endpoint import ChatEndpoint
 from chatir.models.chat.options import ChatOptions
 from chatir.models.chat.player import EndpointPlayer
 from chatir.models.completion import Completion, Request, nothing_said, total
-from chatir.models.estimates import QUESTION_TOKENS, Estimate, tokens_of
-from chatir.models.local import LocalModel
-from chatir.models.local_player import LocalPlayer
+from chatir.models.local.player import LocalPlayer
+from chatir.models.local.text_model import LocalModel
 from chatir.plugins import Context, build
 from chatir.prompts import load_prompt
+from chatir.prompts.estimates import QUESTION_TOKENS, Estimate, tokens_of
 from chatir.prompts.question_list import question_list
 from chatir.questioners.chatgpt import MODEL as CHATGPT
 from chatir.questioners.prompted import PromptedEndpoint, PromptedModel, first_unasked

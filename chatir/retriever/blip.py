@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from chatir.models.model_name import ModelName
+from chatir.models.local.model_name import ModelName
 from chatir.plugins import Context
 from chatir.retriever.hf_text_image import HFTextImage
 from chatir.retriever.options import ModelOptions

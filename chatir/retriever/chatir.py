@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chatir.errors import InputError
-from chatir.models.loading import model_identity
-from chatir.models.placement import claim
+from chatir.models.hardware.placement import claim
+from chatir.models.local.loading import model_identity
 from chatir.plugins import Context
 from chatir.retriever.blip import image_features, text_features
 from chatir.retriever.dialog_text import TextReader

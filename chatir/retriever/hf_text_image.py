@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chatir.errors import InputError
-from chatir.models.loading import load_image_processor, load_model, load_tokenizer, model_config, model_identity
+from chatir.models.local.loading import load_image_processor, load_model, load_tokenizer, model_config, model_identity
 from chatir.plugins import Context
 from chatir.retriever.dialog_text import TextReader
 from chatir.retriever.options import ModelOptions, chosen_limit

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.errors import InputError
-from chatir.models.model_name import ModelName
+from chatir.models.local.model_name import ModelName
 
 Precision = Literal["fp32", "bf16", "fp16"]
 BATCH_TOKENS = {"cuda": 16384, "cpu": 1024}

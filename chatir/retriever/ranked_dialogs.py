@@ -14,8 +14,8 @@ from torch import Tensor
 from chatir.dialog import Dialog
 from chatir.errors import ChatirError, InputError
 from chatir.measures.ranks import DialogRanks
-from chatir.models.batches import make_room
-from chatir.models.gpu_errors import memory_ended, stopped_by_gpu_failure
+from chatir.models.hardware.gpu_errors import memory_ended, stopped_by_gpu_failure
+from chatir.models.local.batches import make_room
 from chatir.retriever.corpus import Corpus
 from chatir.retriever.given import given_vectors
 from chatir.retriever.ranks import target_ranks

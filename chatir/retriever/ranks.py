@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chatir.errors import InputError
-from chatir.models.batches import make_room
-from chatir.models.gpu_errors import memory_ended
+from chatir.models.hardware.gpu_errors import memory_ended
+from chatir.models.local.batches import make_room
 from chatir.retriever.similarity import (
     Array,
     Part,

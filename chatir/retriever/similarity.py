@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chatir.errors import InputError
-from chatir.models.fp32 import fp32_products
+from chatir.models.hardware.fp32 import fp32_products
 
 Array: TypeAlias = Tensor | NDArray[np.floating]
 Vectors: TypeAlias = Array | Sequence[Array]

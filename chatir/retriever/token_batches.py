@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chatir.errors import InputError
-from chatir.models.batches import AtOnce
+from chatir.models.local.batches import AtOnce
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from chatir.datasets.scenes.names import shown_model
 from chatir.dialog import Dialog
 from chatir.errors import InputError
-from chatir.models.batches import free_memory
-from chatir.models.devices import checked_device, chosen_device
-from chatir.models.fp32 import keep_fp32
-from chatir.models.gpu_errors import loading_errors
+from chatir.models.hardware.devices import checked_device, chosen_device
+from chatir.models.hardware.fp32 import keep_fp32
+from chatir.models.hardware.gpu_errors import loading_errors
+from chatir.models.local.batches import free_memory
 from chatir.plugins import Context
 from chatir.retriever.dialog_text import Row, TextReader, dialog_text
 from chatir.retriever.options import BATCH_TOKENS, EncoderOptions

@@ -8,7 +8,7 @@ from typing import Any
 
 from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError, StoppedRunError
-from chatir.models.estimates import TYPICAL
+from chatir.prompts.estimates import TYPICAL
 from chatir.run.rows import Role
 from chatir.simulate.play import Play
 from chatir.simulate.player import Player

@@ -11,7 +11,7 @@ from typing import Any
 from chatir.datasets.target_checks import ImagesThere, check_all_targets, checked_targets
 from chatir.dialog import Dialog, Reply, Round
 from chatir.errors import InputError
-from chatir.models.estimates import TYPICAL, Estimate
+from chatir.prompts.estimates import TYPICAL, Estimate
 from chatir.run.file import RunFile
 from chatir.simulate.opening import existing_run
 from chatir.simulate.player import Player

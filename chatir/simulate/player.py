@@ -11,7 +11,7 @@ from typing import Any
 from chatir.datasets.scenes.names import shown_name
 from chatir.dialog import Dialog
 from chatir.errors import ChatirError, InputError, PlayerError
-from chatir.models.estimates import Estimate
+from chatir.prompts.estimates import Estimate
 from chatir.simulate.tracebacks import exception_line
 from chatir.storage.plain_data import plain_data
 

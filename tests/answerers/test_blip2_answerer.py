@@ -19,7 +19,7 @@ from chatir.datasets.scenes.people import heard
 from chatir.errors import InputError
 from chatir.models.builtin import checkpoints
 from chatir.models.completion import Completion
-from chatir.models.looks import Look
+from chatir.models.local.vision_model import Look
 from chatir.plugins import Context, build
 from chatir.simulate import read_dialogs
 

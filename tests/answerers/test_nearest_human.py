@@ -12,7 +12,7 @@ from players import said
 from chatir import Dialog
 from chatir.answerers.nearest_human import NearestHuman
 from chatir.errors import InputError
-from chatir.models.sentences import SentenceEncoder
+from chatir.models.local.sentences import SentenceEncoder
 from chatir.plugins import build
 from chatir.simulate import read_dialogs
 

@@ -23,7 +23,7 @@ from chatir.datasets.scenes.folder import write_scenes
 from chatir.errors import InputError
 from chatir.models.chat.image_tokens import most_tokens
 from chatir.models.chat.images import EncodedImages
-from chatir.models.chat.retry import ATTEMPTS, SAME
+from chatir.models.chat.transport.retry import ATTEMPTS, SAME
 from chatir.plugins import Context, build
 from chatir.simulate import read_dialogs, simulate, write_dialogs
 

@@ -22,7 +22,7 @@ import os
 import sys
 from pydantic import BaseModel
 from chatir.models.chat.options import ChatOptions
-from chatir.models.local import LocalOptions
+from chatir.models.local.text_model import LocalOptions
 
 print("a plugin that talks as it is imported")
 os.write(1, b"below Python, too")

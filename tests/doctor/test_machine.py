@@ -11,8 +11,8 @@ import pytest
 
 from chatir.doctor.finding import Finding
 from chatir.doctor.machine import REINSTALL, Machine, Torch, machine, machine_findings
-from chatir.models import devices
-from chatir.models.devices import Gpu, read_memory
+from chatir.models.hardware import devices
+from chatir.models.hardware.devices import Gpu, read_memory
 
 CARD = Gpu("a card", 24 * 10**9, 23 * 10**9, "8.9")
 

@@ -8,7 +8,7 @@ from chatir.answerers.blip2 import Options as Blip2
 from chatir.answerers.blip2_lavis import Options as Lavis
 from chatir.doctor.machine import Machine, Torch
 from chatir.doctor.models import Lack, chat_lacks, lavis_lacks, model_lacks, takes_any
-from chatir.models.devices import Gpu
+from chatir.models.hardware.devices import Gpu
 from chatir.questioners.chatgpt import Options as ChatGPT
 from chatir.questioners.flan import FlanT5XXLOptions
 from chatir.questioners.hf import Options as AnyModel

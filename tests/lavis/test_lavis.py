@@ -23,11 +23,11 @@ from lavis.test_worker_process import gone
 from chatir.cli import run
 from chatir.datasets.scenes.folder import scene_dialogs
 from chatir.datasets.scenes.language import QUESTIONS, understood, wordings
-from chatir.models.blip2 import Blip2Model, Blip2Options
 from chatir.models.builtin import checkpoints
 from chatir.models.lavis.model import LavisModel, LavisOptions
 from chatir.models.lavis.worker_process import SCRIPT, WorkerError, lavis_worker
-from chatir.models.looks import Look
+from chatir.models.local.blip2 import Blip2Model, Blip2Options
+from chatir.models.local.vision_model import Look
 from chatir.plugins import Context
 from chatir.simulate import read_dialogs
 
@@ -197,7 +197,7 @@ def test_no_worker_outlives_its_parent(lavis: Path, plugin: Path, scenes: Path, 
     code = f"""
 from pathlib import Path
 from chatir.models.lavis.model import LavisModel, LavisOptions
-from chatir.models.looks import Look
+from chatir.models.local.vision_model import Look
 from chatir.plugins import Context
 
 options = LavisOptions(name="small_blip2_t5", model_type="scenes", plugin={str(plugin)!r}, python={str(lavis)!r},

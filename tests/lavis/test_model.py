@@ -18,8 +18,8 @@ from chatir.models.builtin import checkpoints
 from chatir.models.lavis import model, worker, worker_process
 from chatir.models.lavis.model import LavisModel, LavisOptions
 from chatir.models.lavis.model_files import config_sha256
-from chatir.models.loading import load_model
-from chatir.models.looks import Look
+from chatir.models.local.loading import load_model
+from chatir.models.local.vision_model import Look
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 

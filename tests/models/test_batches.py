@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from chatir.dialog import Failure
 from chatir.errors import StoppedRunError
-from chatir.models import batches as batching
-from chatir.models import gpu_errors
-from chatir.models.batches import PATIENCE, Batches
 from chatir.models.completion import Completion
+from chatir.models.hardware import gpu_errors
 from chatir.models.lavis import worker
-from chatir.models.loading import ONE_AT_A_TIME
-from chatir.models.looks import LostImagesError
+from chatir.models.local import batches as batching
+from chatir.models.local.batches import PATIENCE, Batches
+from chatir.models.local.loading import ONE_AT_A_TIME
+from chatir.models.local.vision_model import LostImagesError
 
 Complete = Callable[[list[int]], list[Completion]]
 ALONE = Completion(None, Failure("out_of_memory", "not even one at a time fits"))

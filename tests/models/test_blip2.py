@@ -18,10 +18,10 @@ from chatir.datasets.scenes.folder import write_scenes
 from chatir.datasets.scenes.people import heard
 from chatir.datasets.targets import Targets
 from chatir.errors import InputError
-from chatir.models.blip2 import Blip2Model, Blip2Options
 from chatir.models.builtin import checkpoints
 from chatir.models.completion import Completion
-from chatir.models.looks import Look
+from chatir.models.local.blip2 import Blip2Model, Blip2Options
+from chatir.models.local.vision_model import Look
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 

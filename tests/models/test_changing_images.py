@@ -12,11 +12,11 @@ from PIL import Image
 
 from chatir.datasets.scenes.drawing import draw
 from chatir.datasets.scenes.folder import scene_dialogs
-from chatir.models import looks
-from chatir.models.blip2 import Blip2Model, Blip2Options
 from chatir.models.builtin import checkpoints
 from chatir.models.completion import Completion
-from chatir.models.looks import Look
+from chatir.models.local import vision_model
+from chatir.models.local.blip2 import Blip2Model, Blip2Options
+from chatir.models.local.vision_model import Look
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 
@@ -119,7 +119,7 @@ def test_few_large_pictures_are_held_at_once(tmp_path: Path, monkeypatch: pytest
             held -= 1
         return pixels
 
-    monkeypatch.setattr(looks, "decoded", decoded)
+    monkeypatch.setattr(vision_model, "decoded", decoded)
     monkeypatch.setattr(model, "_prepared", let_go)
     assert len(said(model, [f"{number}.png" for number in range(12)])) == 12
-    assert (held, most <= looks.READERS) == (0, True)
+    assert (held, most <= vision_model.READERS) == (0, True)

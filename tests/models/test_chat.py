@@ -15,11 +15,11 @@ import pytest
 from chat_server import RETRYABLE, SILENT, ChatServer, Fault, Script, completion, fault, in_order
 
 from chatir.errors import ChatirError, InputError, StoppedRunError
-from chatir.models.chat import retry, stopping
 from chatir.models.chat.endpoint import ChatEndpoint
-from chatir.models.chat.errors import Complaint, kind_of, status_error
 from chatir.models.chat.images import EncodedImage
 from chatir.models.chat.options import ChatOptions
+from chatir.models.chat.transport import retry, stopping
+from chatir.models.chat.transport.errors import Complaint, kind_of, status_error
 from chatir.models.completion import Completion, Request
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context, build

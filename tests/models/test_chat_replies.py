@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chatir.models.chat.oddities import same_model
 from chatir.models.chat.replies import ending, parsed_reply, spoken
-from chatir.models.chat.retry import RequestError
+from chatir.models.chat.transport.retry import RequestError
 
 ENDINGS = {
     "done": ["stop", "STOP", "end_turn", "eos_token", "COMPLETE", "tool_calls", "stop_sequence", "Completed"],

@@ -19,10 +19,10 @@ from chat_server import ChatServer, Fault, completion, fault, in_order
 from players import targets
 
 from chatir.errors import InputError
-from chatir.models.chat.connection import Connection, headers_for, proxy_for
 from chatir.models.chat.endpoint import ChatEndpoint
 from chatir.models.chat.options import ChatOptions
-from chatir.models.chat.retry import RequestError
+from chatir.models.chat.transport.connection import Connection, headers_for, proxy_for
+from chatir.models.chat.transport.retry import RequestError
 from chatir.models.completion import Completion, Request
 from chatir.plugins import Context
 from chatir.prompts import Message
@@ -138,7 +138,7 @@ def test_a_redirect_is_refused_and_its_target_named(status: int, proved: bool) -
 
 STOPPED = """
 import asyncio, sys
-from chatir.models.chat.connection import Connection
+from chatir.models.chat.transport.connection import Connection
 
 connection = Connection(sys.argv[1], {}, None, float(sys.argv[2]))
 print(asyncio.run(connection.post({"model": "m", "messages": [{"role": "user", "content": "a cat"}]})).decode())
@@ -168,7 +168,7 @@ def test_a_reply_that_never_comes_is_given_up_in_time() -> None:
 
 CLIENT = """
 import asyncio, resource, sys
-from chatir.models.chat.connection import Connection
+from chatir.models.chat.transport.connection import Connection
 
 async def post():
     connection = Connection(sys.argv[1], {}, None, 30)

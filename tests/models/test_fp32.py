@@ -10,11 +10,11 @@ import pytest
 import torch
 from precisions import BACKENDS, CONTRADICTION, OPERATIONS, newer, older
 
-from chatir.models import loading
 from chatir.models.builtin import checkpoints
-from chatir.models.fp32 import keep_fp32
-from chatir.models.loading import Precision, load_gguf, load_model
-from chatir.models.sentences import SentenceEncoder
+from chatir.models.hardware.fp32 import keep_fp32
+from chatir.models.local import loading
+from chatir.models.local.loading import Precision, load_gguf, load_model
+from chatir.models.local.sentences import SentenceEncoder
 from chatir.retriever import load_retriever
 from chatir.retriever.similarity import full_precision
 

@@ -15,8 +15,8 @@ from models import tiny_models
 
 from chatir.datasets.scenes.folder import scene_dialogs
 from chatir.models.builtin import checkpoints
-from chatir.models.generation import Decode, Decoding, Ending, Generated, Generator
-from chatir.models.loading import Loaded, load_model
+from chatir.models.local.generation import Decode, Decoding, Ending, Generated, Generator
+from chatir.models.local.loading import Loaded, load_model
 from chatir.prompts import load_prompt
 
 KINDS = ("llama", "gpt2", "t5", "built-in t5")

@@ -16,7 +16,7 @@ from players import targets
 
 from chatir import Dialog, Round
 from chatir.cli import run
-from chatir.models.chat.keys import hidden, key_of
+from chatir.models.chat.transport.keys import hidden, key_of
 from chatir.simulate import write_dialogs
 
 CANARY = "sk-canary-0123456789abcdef"

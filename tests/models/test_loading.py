@@ -16,8 +16,8 @@ from models import tiny_models
 
 from chatir.errors import InputError
 from chatir.models.builtin import checkpoints
-from chatir.models.generation import Decoding, Generator
-from chatir.models.loading import Precision, folder_sha256, load_model, load_tokenizer, model_identity
+from chatir.models.local.generation import Decoding, Generator
+from chatir.models.local.loading import Precision, folder_sha256, load_model, load_tokenizer, model_identity
 
 MAPS = Path("/proc/self/maps")
 PROMPT = "Caption: a big red heart\nQuestion:"

@@ -8,7 +8,7 @@ import pytest
 
 from chatir.errors import InputError
 from chatir.models.builtin import checkpoints
-from chatir.models.model_name import built_in_names
+from chatir.models.local.model_name import built_in_names
 from chatir.plugins import build
 
 WHERE = [

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from chatir.models.chat.pace import Pace
+from chatir.models.chat.transport.pace import Pace
 
 
 class Turns:

@@ -17,15 +17,16 @@ from torch import nn
 from chatir import Dialog
 from chatir.answerers.blip2 import Blip2, TransformersOptions
 from chatir.errors import InputError, StoppedRunError
-from chatir.models import devices, loading, placement
-from chatir.models.blip2 import ARCHITECTURE, Blip2Model, Blip2Options
 from chatir.models.builtin import checkpoints
-from chatir.models.devices import CLAIMED, Gpu, checked_device, chosen_device, gpus
+from chatir.models.hardware import devices, placement
+from chatir.models.hardware.devices import CLAIMED, Gpu, checked_device, chosen_device, gpus
+from chatir.models.hardware.model_size import ModelSize, Precision, model_size
+from chatir.models.hardware.placement import CPU, around, auto_precision, chosen_precision, claim, place, reserve
 from chatir.models.lavis import worker
-from chatir.models.loading import load_model
-from chatir.models.local import LocalOptions
-from chatir.models.model_size import ModelSize, Precision, model_size
-from chatir.models.placement import CPU, around, auto_precision, chosen_precision, claim, place, reserve
+from chatir.models.local import loading
+from chatir.models.local.blip2 import ARCHITECTURE, Blip2Model, Blip2Options
+from chatir.models.local.loading import load_model
+from chatir.models.local.text_model import LocalOptions
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 from chatir.questioners.hf import HF, Options

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from models import tiny_models
 
-from chatir.models import prompt_head
-from chatir.models.generation import Decode, Decoding, Ending, Generator
-from chatir.models.loading import Loaded, load_model
-from chatir.models.prompt_head import SHORTEST, PromptHead, common_beginning
+from chatir.models.local import prompt_head
+from chatir.models.local.generation import Decode, Decoding, Ending, Generator
+from chatir.models.local.loading import Loaded, load_model
+from chatir.models.local.prompt_head import SHORTEST, PromptHead, common_beginning
 
 HEAD = "Caption: a big red heart and a small blue star?\nQuestion: is there a circle?\nAnswer: yes, in the center\n" * 2
 WORDS = ("big", "red", "heart", "blue", "star", "center", "there", "yes", "circle", "question")

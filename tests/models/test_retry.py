@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from chatir.models.chat import retry
-from chatir.models.chat.retry import ATTEMPTS, RETRIED, RequestError, with_retries
+from chatir.models.chat.transport import retry
+from chatir.models.chat.transport.retry import ATTEMPTS, RETRIED, RequestError, with_retries
 
 pytestmark = pytest.mark.usefixtures("quick_retries")
 

@@ -18,11 +18,11 @@ from chatir import Round
 from chatir.cli import run
 from chatir.dialog import Failure
 from chatir.errors import InputError, StoppedRunError
-from chatir.models.chat.connection import Connection
 from chatir.models.chat.endpoint import ChatEndpoint
 from chatir.models.chat.options import ChatOptions
-from chatir.models.chat.retry import ATTEMPTS, SAME, RequestError
-from chatir.models.chat.stopping import MOST_USELESS
+from chatir.models.chat.transport.connection import Connection
+from chatir.models.chat.transport.retry import ATTEMPTS, SAME, RequestError
+from chatir.models.chat.transport.stopping import MOST_USELESS
 from chatir.models.completion import Completion, Request
 from chatir.plugins import Context, build
 from chatir.prompts import Message

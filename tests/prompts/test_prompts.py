@@ -224,14 +224,14 @@ def test_a_prompt_of_chatir_says_its_name_version_and_source(name: str) -> None:
 
 
 def test_the_prompts_of_chatir_are_the_files_in_its_folder() -> None:
-    there = {path.stem for path in Path(str(files(chatir.prompts))).glob("*.toml")}
+    there = {path.stem for path in Path(str(files(chatir.prompts) / "texts")).glob("*.toml")}
     assert "few-shot" in there
     assert prompt_names() == [prompt.name for prompt in prompts()] == sorted(there)
 
 
 @pytest.mark.parametrize("name", prompt_names())
 def test_the_hash_is_of_the_files_text(name: str) -> None:
-    content = (files(chatir.prompts) / f"{name}.toml").read_bytes()
+    content = (files(chatir.prompts) / "texts" / f"{name}.toml").read_bytes()
     prompt = load_prompt(name)
     assert prompt.sha256 == hashlib.sha256(content).hexdigest()
     assert prompt.identity == {
@@ -271,7 +271,7 @@ def test_a_prompt_of_ones_own_is_named_by_its_path(tmp_path: Path, monkeypatch: 
 
 
 def test_windows_line_ends_and_a_byte_order_mark_do_not_change_the_prompt(tmp_path: Path) -> None:
-    text = (files(chatir.prompts) / "few-shot.toml").read_text(encoding="utf-8")
+    text = (files(chatir.prompts) / "texts" / "few-shot.toml").read_text(encoding="utf-8")
     path = tmp_path / "windows.toml"
     path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     assert load_prompt(str(path)).render(CAT) == load_prompt("few-shot").render(CAT)

@@ -19,7 +19,7 @@ from players import Answering, query, targets
 from chatir import Dialog, Reply, Round
 from chatir.cli import run
 from chatir.errors import StoppedRunError
-from chatir.models.chat.retry import SAME
+from chatir.models.chat.transport.retry import SAME
 from chatir.models.completion import Completion
 from chatir.plugins import build
 from chatir.questioners.prompted import question_reply

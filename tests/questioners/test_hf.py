@@ -19,7 +19,7 @@ from chatir.errors import InputError, StoppedRunError
 from chatir.measures.questions import normalised_question, repeats
 from chatir.models.builtin import checkpoints
 from chatir.models.completion import Completion
-from chatir.models.generation import Generator
+from chatir.models.local.generation import Generator
 from chatir.plugins import Context, build
 from chatir.prompts import load_prompt
 from chatir.prompts.cleaning import clean_question
@@ -185,7 +185,7 @@ def test_a_gpu_without_room_for_the_shared_beginning_reads_it_with_each_prompt(
     def fails(*arguments: object) -> None:
         raise RuntimeError(said)
 
-    monkeypatch.setattr("chatir.models.generation.PromptHead", fails)
+    monkeypatch.setattr("chatir.models.local.generation.PromptHead", fails)
     folder = tiny_models.causal(tmp_path / "tiny", room=4096)
     lines: list[str] = []
     questioner = HF(Options(model=str(folder), precision="fp32", max_tokens=2), Context(progress=lines.append))

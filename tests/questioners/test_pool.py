@@ -17,7 +17,7 @@ from chatir.datasets.data_folder import TARGETS
 from chatir.dialog import UNUSABLE
 from chatir.errors import InputError
 from chatir.measures.questions import normalised_question, repeats
-from chatir.models.sentences import SentenceEncoder
+from chatir.models.local.sentences import SentenceEncoder
 from chatir.plugins import Context
 from chatir.questioners import pool as pool_module
 from chatir.questioners.pool import Options, Pool, pool_of

@@ -14,7 +14,7 @@ import pytest
 from model_server import Server, needs, served
 from players import query
 
-from chatir.models.loading import load_gguf
+from chatir.models.local.loading import load_gguf
 from chatir.simulate import read_dialogs
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "everyday_scenes.json"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatir.errors import InputError, StoppedRunError
-from chatir.models.batches import PATIENCE
+from chatir.models.local.batches import PATIENCE
 from chatir.retriever.token_batches import BudgetedBatches
 
 

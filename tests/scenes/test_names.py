@@ -16,7 +16,7 @@ from chatir.datasets.scenes import names
 from chatir.datasets.scenes.folder import write_scenes
 from chatir.datasets.scenes.names import DIGESTS, built_in_models, shown_config, shown_name
 from chatir.models.builtin import checkpoints
-from chatir.models.loading import folder_sha256
+from chatir.models.local.loading import folder_sha256
 from chatir.run.file import RunFile
 from chatir.run.ranking_labels import ranking_labels
 from chatir.run.ranks import Ranking, RunRanks

@@ -13,7 +13,7 @@ from players import Answering, Asking, AskingSlowly, query, targets
 
 from chatir import Dialog, Reply
 from chatir.errors import InputError, StoppedRunError
-from chatir.models.estimates import TYPICAL
+from chatir.prompts.estimates import TYPICAL
 from chatir.simulate import RunSummary, simulate
 
 

@@ -12,8 +12,8 @@ from players import Answering, Asking, said, targets
 from chatir import Dialog, Reply
 from chatir.datasets.targets import Targets
 from chatir.errors import InputError
-from chatir.models.estimates import Estimate
 from chatir.plugins import build
+from chatir.prompts.estimates import Estimate
 from chatir.simulate import simulate
 from chatir.simulate.dry_run import MOST, SAMPLE, Foreseen, NotBuilt, dry_run
 

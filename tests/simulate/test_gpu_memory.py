@@ -12,9 +12,9 @@ from players import query
 
 from chatir.cli import run
 from chatir.datasets.scenes.folder import write_scenes
-from chatir.models.blip2 import Blip2Model
 from chatir.models.builtin import checkpoints
-from chatir.models.generation import Generator
+from chatir.models.local.blip2 import Blip2Model
+from chatir.models.local.generation import Generator
 from chatir.retriever import ranked_dialogs
 from chatir.retriever.hf_text_image import HFTextImage
 

@@ -18,7 +18,7 @@ DIGESTS = {
     "11f5a4798a3671926cf0c980bd28a843f7978d4e16c4ec0905c2baa97f938ae2": "clip",
     "7230a17710abdbfb54b00af84d89553d425481ce856ee63cbb2f3ba37fd873fe": "t5",
 }
-"""Which model a folder holds, by its hash (`chatir.models.loading.folder_sha256`).
+"""Which model a folder holds, by its hash (`chatir.models.local.loading.folder_sha256`).
 
 A model that is trained again gets a line of its own; older lines stay, by which older runs are known.
 """

@@ -13,19 +13,19 @@ from pydantic import ValidationError
 
 from chatir.dialog import Failure
 from chatir.errors import ChatirError, InputError
+from chatir.models.cached_completions import Remembered
 from chatir.models.chat.adapting import lesson
 from chatir.models.chat.body import chat_body
-from chatir.models.chat.connection import Address, Connection
-from chatir.models.chat.keys import hidden, hide_in_logs, key_of
 from chatir.models.chat.oddities import Oddities
 from chatir.models.chat.options import ChatOptions
-from chatir.models.chat.pace import Pace
 from chatir.models.chat.prices import Prices
 from chatir.models.chat.replies import ChatReply, Spoken, Usage, parsed_reply, spoken
-from chatir.models.chat.retry import ATTEMPTS, USELESS, RequestError, ceiling, with_retries
-from chatir.models.chat.stopping import Stopping
+from chatir.models.chat.transport.connection import Address, Connection
+from chatir.models.chat.transport.keys import hidden, hide_in_logs, key_of
+from chatir.models.chat.transport.pace import Pace
+from chatir.models.chat.transport.retry import ATTEMPTS, USELESS, RequestError, ceiling, with_retries
+from chatir.models.chat.transport.stopping import Stopping
 from chatir.models.completion import Completion, Request, total
-from chatir.models.remembered import Remembered
 from chatir.plugins import Context
 
 OPENAI_KEY = "OPENAI_API_KEY"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from chatir.models.chat.keys import hidden
+from chatir.models.chat.transport.keys import hidden
 
 MOST = 20
 """Models and finish reasons that are recorded, at most; a server might name another one in each reply."""

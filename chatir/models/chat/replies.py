@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from chatir.models.chat.errors import REFUSAL, brief, error_inside, is_error
-from chatir.models.chat.retry import RequestError
+from chatir.models.chat.transport.errors import REFUSAL, brief, error_inside, is_error
+from chatir.models.chat.transport.retry import RequestError
 from chatir.prompts.cleaning.thoughts import without_thoughts
 
 LONGEST_REPLY = 20_000

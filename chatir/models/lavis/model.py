@@ -13,15 +13,15 @@ from pydantic import Field
 
 from chatir.dialog import Failure
 from chatir.errors import InputError, StoppedRunError
-from chatir.models.blip2 import AnswerDecoding
 from chatir.models.completion import Completion
-from chatir.models.devices import cuda_number
+from chatir.models.hardware.devices import cuda_number
 from chatir.models.lavis.environment import lavis_python
 from chatir.models.lavis.model_files import config_sha256
 from chatir.models.lavis.worker import THRESHOLD
 from chatir.models.lavis.worker_process import WorkerDiedError, WorkerError, lavis_worker, told
-from chatir.models.loading import ONE_AT_A_TIME
-from chatir.models.looks import Look, LookingModel, LostImagesError
+from chatir.models.local.blip2 import AnswerDecoding
+from chatir.models.local.loading import ONE_AT_A_TIME
+from chatir.models.local.vision_model import Look, LookingModel, LostImagesError
 from chatir.plugins import Context
 from chatir.storage.files import os_error
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from chatir.errors import InputError
-from chatir.models.loading import folder_sha256
+from chatir.models.local.loading import folder_sha256
 
 
 def config_sha256(config: Path) -> str:

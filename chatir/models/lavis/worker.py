@@ -37,7 +37,7 @@ LANGUAGE_KEPT = ("wo", "lm_head")  # layers of a T5 that suffer in 8-bit
 THRESHOLD = 6.0  # of 8-bit: inputs of that magnitude are not quantized, as in chatir's own 8-bit
 GIVEN = ("num_beams", "max_len", "min_len", "length_penalty", "inference_method")  # to a predict_answers that takes it
 
-MEMORY_SIGNS = (  # those of chatir/models/batches.py
+MEMORY_SIGNS = (  # those of chatir/models/local/batches.py
     "out of memory",
     "can't allocate memory",
     "cannot allocate memory",

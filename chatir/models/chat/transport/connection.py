@@ -18,9 +18,9 @@ from urllib.request import getproxies, proxy_bypass
 from chatir import __version__
 from chatir.errors import InputError
 from chatir.models import patience
-from chatir.models.chat.errors import brief, status_error
-from chatir.models.chat.keys import hidden
-from chatir.models.chat.retry import RequestError
+from chatir.models.chat.transport.errors import brief, status_error
+from chatir.models.chat.transport.keys import hidden
+from chatir.models.chat.transport.retry import RequestError
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response

@@ -9,8 +9,8 @@ from typing import TypeVar
 from chatir.dialog import Failure
 from chatir.errors import StoppedRunError
 from chatir.models.completion import Completion
-from chatir.models.gpu_errors import first_line, memory_ended, stopped_by_gpu_failure
-from chatir.models.loading import ONE_AT_A_TIME
+from chatir.models.hardware.gpu_errors import first_line, memory_ended, stopped_by_gpu_failure
+from chatir.models.local.loading import ONE_AT_A_TIME
 
 Result = TypeVar("Result")
 AHEAD = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chatir.models.local import LocalModel
-    from chatir.models.looks import LookingModel
+    from chatir.models.local.text_model import LocalModel
+    from chatir.models.local.vision_model import LookingModel
 
 
 class LocalPlayer:

@@ -18,9 +18,9 @@ from PIL import Image
 
 from chatir.dialog import Failure
 from chatir.errors import StoppedRunError
-from chatir.models.batches import AHEAD
 from chatir.models.completion import Completion
-from chatir.models.looks import LOSSES, READERS, Look, LookingModel, LostImagesError
+from chatir.models.local.batches import AHEAD
+from chatir.models.local.vision_model import LOSSES, READERS, Look, LookingModel, LostImagesError
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 from chatir.storage.image_folder import ImageFolder, decoded
@@ -105,7 +105,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         seen[image] += 1
         return decoded(image, content)
 
-    monkeypatch.setattr("chatir.models.looks.decoded", watched)
+    monkeypatch.setattr("chatir.models.local.vision_model.decoded", watched)
     return seen
 
 
@@ -199,7 +199,7 @@ def test_images_are_read_by_several_threads_and_no_more(folder: Path, monkeypatc
             reading -= 1
         return decode(image, content)
 
-    monkeypatch.setattr("chatir.models.looks.decoded", watched)
+    monkeypatch.setattr("chatir.models.local.vision_model.decoded", watched)
     asked = looks("abcdefgh"[: 2 * READERS])
     assert texts(made(folder, batch_size=8).complete(asked)) == told(asked)
     assert most == READERS

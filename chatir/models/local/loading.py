@@ -17,10 +17,10 @@ from typing import Any
 from unittest.mock import patch
 
 from chatir.errors import InputError
-from chatir.models.fp32 import keep_fp32
-from chatir.models.gpu_errors import gpu_failed, loading_errors, memory_ended
-from chatir.models.model_size import ModelSize, Precision, model_size
-from chatir.models.placement import QUANTIZED, around, claim, off_gpu, place, placed, reserve
+from chatir.models.hardware.fp32 import keep_fp32
+from chatir.models.hardware.gpu_errors import gpu_failed, loading_errors, memory_ended
+from chatir.models.hardware.model_size import ModelSize, Precision, model_size
+from chatir.models.hardware.placement import QUANTIZED, around, claim, off_gpu, place, placed, reserve
 
 ONE_AT_A_TIME = threading.Lock()
 """Held while transformers loads a model and its own modules: it patches torch meanwhile. Of two that are loaded at

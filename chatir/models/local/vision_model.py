@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from chatir.datasets.scenes.names import shown_model
 from chatir.dialog import Failure
-from chatir.models.batches import AHEAD, Batches
+from chatir.models.cached_completions import Remembered
 from chatir.models.completion import Completion
 from chatir.models.kept import Kept
-from chatir.models.remembered import Remembered
+from chatir.models.local.batches import AHEAD, Batches
 from chatir.plugins import Context
 from chatir.storage.image_folder import ImageError, ImageFolder, decoded
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from chatir.dialog import Failure
 from chatir.models import reply_cache
+from chatir.models.cached_completions import Remembered
 from chatir.models.completion import Completion
-from chatir.models.remembered import Remembered
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 

@@ -14,12 +14,12 @@ from models import tiny_models
 from pydantic import ValidationError
 
 from chatir.errors import InputError
-from chatir.models import local
-from chatir.models.batches import AHEAD
 from chatir.models.builtin import checkpoints
 from chatir.models.completion import Completion, Request
-from chatir.models.generation import Generated, Generator
-from chatir.models.local import LocalModel, LocalOptions
+from chatir.models.local import text_model
+from chatir.models.local.batches import AHEAD
+from chatir.models.local.generation import Generated, Generator
+from chatir.models.local.text_model import LocalModel, LocalOptions
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 from chatir.prompts import Message
@@ -122,7 +122,7 @@ def test_each_beam_of_a_search_counts_as_a_text_of_the_batch(
 
 
 def test_no_requests_load_no_model(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "load_model", never)
+    monkeypatch.setattr(text_model, "load_model", never)
     assert made(folders["llama"]).complete([]) == []
 
 
@@ -387,7 +387,7 @@ def test_what_is_cached_needs_no_model(
 ) -> None:
     asked, options = requests(5), {"decode": decode, "beams": 3}
     first = made(folders["llama"], Context(cache=cache), **options).complete(asked)
-    monkeypatch.setattr(local, "load_model", never)
+    monkeypatch.setattr(text_model, "load_model", never)
     second = made(folders["llama"], Context(cache=cache), batch_size=2, **options)
     assert second.complete(asked) == first == second.complete(asked)
     assert [type(completion) for completion in second.complete(asked)] == [Completion] * 5
@@ -410,7 +410,7 @@ def test_a_moved_folder_of_the_same_name_is_the_same_model(
 ) -> None:
     first = made(folders["llama"], Context(cache=cache)).complete(requests(2))
     shutil.copytree(folders["llama"], tmp_path / "llama")
-    monkeypatch.setattr(local, "load_model", never)
+    monkeypatch.setattr(text_model, "load_model", never)
     assert made(tmp_path / "llama", Context(cache=cache)).complete(requests(2)) == first
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from chatir.models.loading import Loaded
-from chatir.models.prompt_head import PromptHead, common_beginning
+from chatir.models.local.loading import Loaded
+from chatir.models.local.prompt_head import PromptHead, common_beginning
 
 if TYPE_CHECKING:
     import torch

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chatir.errors import InputError
-from chatir.models.devices import CLAIMED, Gpu, freest, gpus, read_memory
-from chatir.models.model_size import ROOM, ModelSize, Precision
+from chatir.models.hardware.devices import CLAIMED, Gpu, freest, gpus, read_memory
+from chatir.models.hardware.model_size import ROOM, ModelSize, Precision
 
 QUANTIZED = ("8bit", "4bit")
 OFF_GPU = ("cpu", "disk")

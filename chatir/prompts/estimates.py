@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from chatir.dialog import Dialog, Round
-from chatir.prompts import Message
+from chatir.prompts.prompt import Message
 
 TYPICAL = Round("What is the color of the shirt the man is wearing?", "red blue")
 """Stands in for a round that is to come: as long as those of the released ChatGPT_BLIP2 (49 and 8 characters)."""

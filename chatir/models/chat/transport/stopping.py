@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from chatir.errors import ChatirError, InputError, StoppedRunError
-from chatir.models.chat.errors import ABOUT_IMAGES
-from chatir.models.chat.retry import RequestError, ceiling
+from chatir.models.chat.transport.errors import ABOUT_IMAGES
+from chatir.models.chat.transport.retry import RequestError, ceiling
 from chatir.models.completion import Request
 
 OUTAGES = 3

@@ -12,15 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from chatir.datasets.scenes.names import shown_model
 from chatir.dialog import Failure
 from chatir.errors import InputError
-from chatir.models.batches import AHEAD, Batches
+from chatir.models.cached_completions import Remembered
 from chatir.models.completion import Completion, Request
-from chatir.models.generation import Decode, Decoding, Ending, Generated, Generator
-from chatir.models.gpu_errors import memory_ended, stopped_by_gpu_failure
-from chatir.models.loading import Loaded, load_model, load_tokenizer, model_identity, reserve_room, size_of
-from chatir.models.model_name import ModelName
-from chatir.models.model_size import Precision
-from chatir.models.placement import chosen_precision
-from chatir.models.remembered import Remembered
+from chatir.models.hardware.gpu_errors import memory_ended, stopped_by_gpu_failure
+from chatir.models.hardware.model_size import Precision
+from chatir.models.hardware.placement import chosen_precision
+from chatir.models.local.batches import AHEAD, Batches
+from chatir.models.local.generation import Decode, Decoding, Ending, Generated, Generator
+from chatir.models.local.loading import Loaded, load_model, load_tokenizer, model_identity, reserve_room, size_of
+from chatir.models.local.model_name import ModelName
 from chatir.plugins import Context
 from chatir.prompts import Message
 

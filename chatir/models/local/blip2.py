@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from chatir.datasets.scenes.names import shown_model
 from chatir.errors import InputError
-from chatir.models.batches import AHEAD
 from chatir.models.completion import Completion
-from chatir.models.loading import (
+from chatir.models.hardware.model_size import Precision
+from chatir.models.hardware.placement import chosen_precision
+from chatir.models.local.batches import AHEAD
+from chatir.models.local.loading import (
     load_image_processor,
     load_model,
     load_tokenizer,
@@ -21,10 +23,8 @@ from chatir.models.loading import (
     reserve_room,
     size_of,
 )
-from chatir.models.looks import Look, LookingModel
-from chatir.models.model_name import ModelName
-from chatir.models.model_size import Precision
-from chatir.models.placement import chosen_precision
+from chatir.models.local.model_name import ModelName
+from chatir.models.local.vision_model import Look, LookingModel
 from chatir.plugins import Context
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chatir.errors import InputError
-from chatir.models.fp32 import keep_fp32
-from chatir.models.loading import ONE_AT_A_TIME
+from chatir.models.hardware.fp32 import keep_fp32
+from chatir.models.local.loading import ONE_AT_A_TIME
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,1 @@
+"""Models in this process: loaded, asked in batches, one prompt or one picture after another."""
