@@ -35,7 +35,7 @@ def random_checkpoint(folder: Path, **sizes: int) -> Path:
     """A checkpoint of BLIP base's sizes, but for those given, with random weights."""
     import torch
 
-    from chatir.retriever.original_blip import Sizes, Towers, _original
+    from chatir.retriever.encoders.original_blip import Sizes, Towers, _original
 
     base = {
         "width": 768, "layers": 12, "inner": 3072, "patch": 16, "image": 224, "text_width": 768, "text_layers": 12,

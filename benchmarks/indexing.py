@@ -21,8 +21,8 @@ from PIL import Image
 
 from chatir.models.builtin import checkpoints
 from chatir.plugins import Context, build
-from chatir.retriever.image_vectors import Encoder, Looker, cores, looked_ahead, thread_pool
-from chatir.retriever.indexing import index_images
+from chatir.retriever.index.image_vectors import Encoder, Looker, cores, looked_ahead, thread_pool
+from chatir.retriever.index.indexing import index_images
 
 IMAGES = 512
 BATCH = 8

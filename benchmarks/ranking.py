@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from chatir.retriever import ranks as counting
 from chatir.retriever import target_ranks
-from chatir.retriever.ranks import tiling
-from chatir.retriever.similarity import pair_scores, product
+from chatir.retriever.ranking import ranks as counting
+from chatir.retriever.ranking.ranks import tiling
+from chatir.retriever.ranking.similarity import pair_scores, product
 
 REFERENCE_BATCH = 500
 ROUNDS = 11

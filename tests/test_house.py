@@ -67,7 +67,7 @@ def within(name: str, rooms: set[str]) -> bool:
 
 
 def strange(room: str) -> list[str]:
-    """What a room imports and may not: `retriever.lookup imports run.file.RunFile`."""
+    """What a room imports and may not: `retriever.index.lookup imports run.file.RunFile`."""
     own = {room.partition(".")[0], "__version__", *("Dialog", "Round", "Reply")}
     return [
         f"{name} imports {other}"
@@ -109,7 +109,7 @@ def later():
 
 LIGHT = {
     "chatir.run.file": ("chatir.simulate", "chatir.prompts", "chatir.models", "asyncio", "numpy", "pydantic"),
-    "chatir.retriever.stop_on_hit": ("chatir.run", "chatir.simulate"),
+    "chatir.retriever.ranking.stop_on_hit": ("chatir.run", "chatir.simulate"),
     "chatir.run.runs": ("chatir.simulate", "chatir.models", "torch"),
 }
 

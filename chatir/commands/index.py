@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from chatir.commands.arguments import FILE, check_folder
-from chatir.commands.searching import Search, check_search, search_options
+from chatir.commands.searching import check_search, search_options
 from chatir.console import duration, note, printable, say, shown_progress
 from chatir.errors import InputError, InterruptedRunError
 
 if TYPE_CHECKING:
-    from chatir.retriever.indexing import Indexed
+    from chatir.retriever.index.indexing import Indexed
+    from chatir.retriever.search import Search
 
 
 @click.command()
@@ -49,7 +50,8 @@ def index(
     what came is saved.
     """
     from chatir.datasets.data_folder import default_corpus
-    from chatir.retriever.imported import import_vectors
+    from chatir.retriever.index.imported import import_vectors
+    from chatir.retriever.search import Search
 
     check_folder(images)
     if vectors is not None and images is not None:
@@ -74,7 +76,7 @@ def index(
 
 def _encoded(search: Search) -> Indexed:
     from chatir.datasets.data_folder import default_images
-    from chatir.retriever.indexing import index_images
+    from chatir.retriever.index.indexing import index_images
 
     if (root := search.root or default_images()) is None:
         fetch = "'chatir fetch images --whole-corpus'"

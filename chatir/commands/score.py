@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from chatir.commands.arguments import FILE, check_folder, cutoff_option, format_option
-from chatir.commands.searching import Search, check_search, search_options
+from chatir.commands.searching import check_search, search_options
 from chatir.console import say
 from chatir.errors import InputError
 
@@ -51,7 +51,8 @@ def score(
     import json
 
     from chatir.datasets.dialogue_json import read_dialogs
-    from chatir.retriever.curve import curve_json, curve_text
+    from chatir.retriever.score_table import curve_json, curve_text
+    from chatir.retriever.search import Search
 
     if run_file is not None and len(files) > 1 and not run_file.is_dir():
         raise InputError(f"--run {run_file}: is one file for the ranks of {len(files)} files; name a folder")

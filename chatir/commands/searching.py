@@ -1,11 +1,9 @@
-"""What the commands that search have in common: the retriever, the corpus, and the index of it."""
+"""What the commands that search have in common: their options, and what is checked before anything is loaded."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +11,10 @@ import click
 
 from chatir.commands.arguments import FILE, Command, PlayerName, check_ready, is_there
 from chatir.commands.completing import names, options_of
-from chatir.console import note, shown_progress
-from chatir.errors import InputError, InterruptedRunError
+from chatir.errors import InputError
 
 if TYPE_CHECKING:
     from chatir.dialog import Dialog
-    from chatir.retriever.corpus import Corpus
-    from chatir.retriever.retriever import Identity, Retriever
-    from chatir.retriever.score import ScoredFile
-    from chatir.retriever.stop_on_hit import StopOnHit
 
 
 def search_options(*, required: bool) -> Callable[[Command], Command]:
@@ -67,25 +60,6 @@ def search_options(*, required: bool) -> Callable[[Command], Command]:
     return with_options
 
 
-def corpus_root(corpus: Path | None, images: Path | None) -> Path | None:
-    """The folder of images that was named: as `--images`, else as `--corpus`; None for neither."""
-    return corpus if images is None and corpus is not None and corpus.is_dir() else images
-
-
-def corpus_list(corpus: Path | None, root: Path | None) -> Sequence[str]:
-    """The images of a corpus: those in a folder, which is in `root`, or of a list, by default the released one.
-
-    Raises InputError.
-    """
-    from chatir.datasets.data_folder import default_corpus
-    from chatir.retriever.corpus import read_corpus_list
-    from chatir.retriever.corpus_folder import folder_images
-
-    if corpus is not None and root is not None and corpus.is_dir():
-        return folder_images(corpus, root, note)
-    return read_corpus_list(corpus or default_corpus())
-
-
 def corpus_there(corpus: Path | None) -> None:
     """Raise InputError for a corpus that is not there."""
     from chatir.datasets.data_folder import default_corpus
@@ -98,7 +72,8 @@ def corpus_there(corpus: Path | None) -> None:
 
 def check_in_list(dialogs: Sequence[Dialog], corpus: Path | None, root: Path | None, owner: str) -> None:
     """Raise InputError if some targets are not in a corpus that is there; `owner` is whose they are."""
-    from chatir.retriever.ranked_dialogs import check_targets
+    from chatir.retriever.ranking.ranked_dialogs import check_targets
+    from chatir.retriever.search import corpus_list
 
     try:
         corpus_there(corpus)
@@ -116,94 +91,3 @@ def check_search(name: str, options: Sequence[str], corpus: Path | None, files: 
     wanted = Wanted("retrievers", name, parse_options(options, "-r"))
     there = [partial(check_there, file) for file in files]
     check_ready(look([wanted], files=[*there, lambda: corpus_there(corpus)]))
-
-
-@dataclass(frozen=True)
-class Search:
-    """A retriever and the images that it searches in.
-
-    root: their folder, if the user named one, as --images or as the corpus. typed: the options that name all this, as a
-    command line has them.
-    """
-
-    retriever: Retriever
-    images: Sequence[str]
-    root: Path | None
-    on_broken: str
-    typed: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, name: str, options: Sequence[str], corpus: Path | None, images: Path | None, on_broken: str) -> Search:
-        """Make it of what was typed; nothing is loaded or encoded yet. Raises InputError."""
-        from chatir.datasets.data_folder import default_images
-        from chatir.plugins import Context, build, parse_options
-        from chatir.retriever.retriever import checked_retriever
-
-        root = corpus_root(corpus, images)
-        context = Context(root or default_images(), None, note)
-        retriever = checked_retriever(build("retrievers", name, parse_options(options, "-r"), context))
-        typed = ["--retriever", name, *(word for option in options for word in ("-r", option))]
-        for option, path in (("--corpus", corpus), ("--images", images)):
-            typed += [] if path is None else [option, str(path)]
-        typed += [] if on_broken == "fail" else ["--on-broken", on_broken]
-        return cls(retriever, corpus_list(corpus, root), root, on_broken, tuple(typed))
-
-    @property
-    def identity(self) -> Identity:
-        """What of the retriever fixes its vectors."""
-        from chatir.retriever.retriever import Identity
-
-        return Identity.of(self.retriever)
-
-    def close(self) -> None:
-        """Let the retriever go."""
-        try:
-            getattr(self.retriever, "close", lambda: None)()
-        except Exception as error:  # all is done that it was needed for
-            note(f"the retriever did not close well: {type(error).__name__}: {error}")
-
-    def check_list(self, dialogs: Sequence[Dialog], owner: str) -> None:
-        """Raise InputError if some targets are not in the list of the corpus; `owner` is whose they are."""
-        from chatir.retriever.ranked_dialogs import check_targets
-
-        check_targets(dialogs, self.images, owner)
-
-    def check_corpus(self, dialogs: Sequence[Dialog], owner: str) -> None:
-        """Raise InputError if some targets have no vector, or the retriever cannot rank a caption.
-
-        The index is made first, where need be.
-        """
-        from chatir.retriever.ranked_dialogs import check_targets, ranked
-
-        self.check_list(dialogs, owner)
-        check_targets(dialogs, self.corpus.images, owner, left_out=self.corpus.left_out)
-        list(ranked([replace(dialogs[0], rounds=())], self.retriever, self.corpus))
-
-    @cached_property
-    def corpus(self) -> Corpus:
-        """The images' vectors: from their index, which is made or completed where need be. Raises InputError."""
-        from chatir.retriever.lookup import open_corpus
-
-        with shown_progress(sys.stderr) as report:
-            return open_corpus(
-                self.retriever, self.images, self.root, on_broken=self.on_broken, report=report, note=note
-            )
-
-    def observer(self, k: int) -> StopOnHit:
-        """What stops a dialog once its target is ranked k or better."""
-        from chatir.retriever.stop_on_hit import StopOnHit
-
-        return StopOnHit(self.retriever, self.corpus, k)
-
-    def score(self, file: Path, run_file: Path | None) -> ScoredFile:
-        """Rank the targets of a dialogue file, and keep the ranks. Raises InterruptedRunError at Ctrl-C."""
-        from chatir.retriever.score import score
-
-        try:
-            corpus = self.corpus
-            with shown_progress(sys.stderr) as report:
-                return score(
-                    file, self.retriever, corpus, run_file=run_file, typed=self.typed, report=report, note=note
-                )
-        except KeyboardInterrupt:
-            raise InterruptedRunError("interrupted: what was ranked is kept; the same command goes on") from None

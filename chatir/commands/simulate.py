@@ -21,13 +21,14 @@ from chatir.commands.arguments import (
     read_targets,
 )
 from chatir.commands.completing import names, options_of
-from chatir.commands.searching import Search, check_in_list, corpus_root, corpus_there, search_options
+from chatir.commands.searching import check_in_list, corpus_there, search_options
 from chatir.console import note, say, shown_progress
 from chatir.errors import InputError
 from chatir.storage.files import file_sha256
 
 if TYPE_CHECKING:
     from chatir.datasets.targets import Targets
+    from chatir.retriever.search import Search
     from chatir.simulate.summary import RunSummary
 
 
@@ -180,6 +181,7 @@ def simulate(
     from chatir.doctor.readiness import Wanted, look
     from chatir.models.reply_cache import ReplyCache
     from chatir.plugins import Context, parse_options
+    from chatir.retriever.search import Search, corpus_root
     from chatir.simulate.setting import check_cost_limit, check_settings, players_of
 
     wanted = [
@@ -253,7 +255,7 @@ def _run(read: Targets, asking: object, answering: object, **settings: Any) -> R
 
 def _score(search: Search, file: Path, rounds: int, stop_on_hit: int | None) -> None:
     """Score what a run wrote, and tell what stopping at hits has saved."""
-    from chatir.retriever.curve import curve_text
+    from chatir.retriever.score_table import curve_text
 
     k = 10 if stop_on_hit is None else stop_on_hit
     scores = search.score(file, None)

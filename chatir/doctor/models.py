@@ -26,7 +26,7 @@ from chatir.models.local.blip2 import Blip2Options
 from chatir.models.local.loading import model_in_folder
 from chatir.models.local.text_model import LocalOptions
 from chatir.plugins import Context
-from chatir.retriever.options import ModelOptions
+from chatir.retriever.encoders.options import ModelOptions
 
 ModelledOptions = LocalOptions | Blip2Options | ModelOptions
 MODELS: tuple[type[BaseModel], ...] = typing.get_args(ModelledOptions)

@@ -8,11 +8,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chatir.retriever.corpus import Corpus
-    from chatir.retriever.ranks import counts_before, target_ranks, target_scores
+    from chatir.retriever.index.corpus import Corpus
+    from chatir.retriever.ranking.ranks import counts_before, target_ranks, target_scores
+    from chatir.retriever.ranking.top_images import top_k
     from chatir.retriever.retriever import Retriever, load_retriever
     from chatir.retriever.score import ScoredFile, score
-    from chatir.retriever.top_images import top_k
 
 __all__ = [
     "Corpus",
@@ -27,15 +27,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Corpus": "corpus",
+    "Corpus": "index.corpus",
     "Retriever": "retriever",
     "load_retriever": "retriever",
     "score": "score",
     "ScoredFile": "score",
-    "counts_before": "ranks",
-    "target_ranks": "ranks",
-    "target_scores": "ranks",
-    "top_k": "top_images",
+    "counts_before": "ranking.ranks",
+    "target_ranks": "ranking.ranks",
+    "target_scores": "ranking.ranks",
+    "top_k": "ranking.top_images",
 }
 
 

@@ -12,8 +12,8 @@ from chatir.datasets.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.measures.ranks import DialogRanks, Top, rank_table
 from chatir.measures.retrieval import Figures, Ranks, truncated_share
-from chatir.retriever.corpus import Corpus
-from chatir.retriever.ranked_dialogs import TOP, check_targets, ranked
+from chatir.retriever.index.corpus import Corpus
+from chatir.retriever.ranking.ranked_dialogs import TOP, check_targets, ranked
 from chatir.retriever.retriever import Identity, Retriever, declared
 from chatir.run.file import RunFile
 from chatir.run.provenance import provenance

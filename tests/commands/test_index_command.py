@@ -21,7 +21,7 @@ from chatir import plugins
 from chatir.cli import run
 from chatir.datasets.scenes.folder import write_scenes
 from chatir.models.builtin import checkpoints
-from chatir.retriever.lookup import open_corpus
+from chatir.retriever.index.lookup import open_corpus
 from chatir.retriever.retriever import load_retriever
 
 Typed = Callable[..., tuple[int, str, str]]
@@ -151,7 +151,7 @@ INTERRUPTED = """
 import time
 from importlib.metadata import EntryPoint
 from chatir import cli, plugins
-from chatir.retriever import index_folder
+from chatir.retriever.index import index_folder
 from retriever.colors import Colors
 
 index_folder.SHARD_SIZE, encode = 6, Colors.encode_prepared

@@ -12,10 +12,10 @@ from chatir.models.hardware.devices import Gpu
 from chatir.questioners.chatgpt import Options as ChatGPT
 from chatir.questioners.flan import FlanT5XXLOptions
 from chatir.questioners.hf import Options as AnyModel
-from chatir.retriever.clip import CLIP
-from chatir.retriever.clip import Options as Clip
-from chatir.retriever.siglip import Options as Siglip
-from chatir.retriever.siglip import SigLIP
+from chatir.retriever.encoders.clip import CLIP
+from chatir.retriever.encoders.clip import Options as Clip
+from chatir.retriever.encoders.siglip import Options as Siglip
+from chatir.retriever.encoders.siglip import SigLIP
 
 
 def laptop(gigabytes: float) -> Machine:

@@ -16,7 +16,7 @@ from chatir.models.local import loading
 from chatir.models.local.loading import Precision, load_gguf, load_model
 from chatir.models.local.sentences import SentenceEncoder
 from chatir.retriever import load_retriever
-from chatir.retriever.similarity import full_precision
+from chatir.retriever.ranking.similarity import full_precision
 
 pytestmark = pytest.mark.usefixtures("own_precisions")
 

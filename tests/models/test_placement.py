@@ -30,8 +30,8 @@ from chatir.models.local.text_model import LocalOptions
 from chatir.models.reply_cache import ReplyCache
 from chatir.plugins import Context
 from chatir.questioners.hf import HF, Options
-from chatir.retriever.clip import CLIP
-from chatir.retriever.clip import Options as ClipOptions
+from chatir.retriever.encoders.clip import CLIP
+from chatir.retriever.encoders.clip import Options as ClipOptions
 from chatir.simulate import simulate
 
 GB = 10**9

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from chatir.retriever.corpus import Corpus
-from chatir.retriever.indexing import Indexed
+from chatir.retriever.index.corpus import Corpus
+from chatir.retriever.index.indexing import Indexed
 from chatir.storage.image_folder import ImageFolder
 
 GRID = 3
@@ -114,8 +114,8 @@ def damage_images(images: Path, names: list[str], *positions: int) -> None:
 
 def main(root: str, list_: str, shard_size: str, stop: str) -> None:
     """Index in a process of its own. stop: where it stands still, to be killed, "" if nowhere."""
-    from chatir.retriever import index_folder, shards
-    from chatir.retriever.indexing import index_images
+    from chatir.retriever.index import index_folder, shards
+    from chatir.retriever.index.indexing import index_images
 
     def stand_still(*given: object) -> None:
         print("standing", flush=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from retriever.colors import COUNT, SHARD, Colors, Index, write_images
 
-from chatir.retriever import index_folder
-from chatir.retriever.indexing import Indexed, index_images
+from chatir.retriever.index import index_folder
+from chatir.retriever.index.indexing import Indexed, index_images
 
 
 @pytest.fixture(scope="module")

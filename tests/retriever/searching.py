@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from chatir import Dialog, Round
-from chatir.retriever.corpus import Corpus
+from chatir.retriever.index.corpus import Corpus
 
 DIMENSION = 16
 

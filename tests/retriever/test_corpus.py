@@ -11,7 +11,13 @@ import pytest
 import torch
 
 from chatir.errors import InputError
-from chatir.retriever.corpus import Corpus, checked_images, images_fingerprint, read_corpus_list, vectors_fingerprint
+from chatir.retriever.index.corpus import (
+    Corpus,
+    checked_images,
+    images_fingerprint,
+    read_corpus_list,
+    vectors_fingerprint,
+)
 
 
 def unit(count: int, dimension: int = 5, seed: int = 0) -> np.ndarray:

@@ -15,7 +15,7 @@ from models.image_files import picture
 from chatir import plugins
 from chatir.cli import run
 from chatir.errors import InputError
-from chatir.retriever.corpus_folder import folder_images
+from chatir.retriever.index.corpus_folder import folder_images
 
 Listed = Callable[..., tuple[list[str], list[str]]]
 

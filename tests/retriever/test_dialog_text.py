@@ -9,7 +9,7 @@ from retriever import tiny_encoders
 
 from chatir import Dialog, Round
 from chatir.errors import InputError
-from chatir.retriever.dialog_text import TextReader, dialog_text
+from chatir.retriever.encoders.dialog_text import TextReader, dialog_text
 from chatir.storage.files import read_json
 
 DIALOG = Dialog("a.png", "a red heart", (Round("is it big?", "yes"), Round.parse("what color?  red "), Round("no", "")))

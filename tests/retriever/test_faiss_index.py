@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from chatir.errors import InputError
-from chatir.retriever.faiss_index import FaissIndex
-from chatir.retriever.top_images import top_k
+from chatir.retriever.ranking.faiss_index import FaissIndex
+from chatir.retriever.ranking.top_images import top_k
 
 faiss = pytest.importorskip("faiss")
 

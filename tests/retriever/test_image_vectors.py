@@ -14,8 +14,8 @@ from PIL import Image
 from retriever.colors import COUNT, Colors, Index, damage_images
 
 from chatir.errors import InputError
-from chatir.retriever.image_vectors import looked_ahead, thread_pool
-from chatir.retriever.indexing import IndexProgress
+from chatir.retriever.index.image_vectors import looked_ahead, thread_pool
+from chatir.retriever.index.indexing import IndexProgress
 
 
 @pytest.mark.parametrize(

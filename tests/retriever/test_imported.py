@@ -14,10 +14,10 @@ import torch
 from retriever.colors import COUNT, DIMENSION, SHARD, Colors, Index, files, rows
 
 from chatir.errors import InputError
-from chatir.retriever.corpus import Corpus
-from chatir.retriever.imported import import_vectors
-from chatir.retriever.indexing import Indexed
-from chatir.retriever.lookup import open_corpus
+from chatir.retriever.index.corpus import Corpus
+from chatir.retriever.index.imported import import_vectors
+from chatir.retriever.index.indexing import Indexed
+from chatir.retriever.index.lookup import open_corpus
 
 pytestmark = pytest.mark.usefixtures("data")
 

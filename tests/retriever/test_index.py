@@ -20,8 +20,8 @@ from retriever import colors
 from retriever.colors import COUNT, SHARD, Colors, FilesOnly, Index, change, damage_images, files, rows
 
 from chatir.errors import InputError
-from chatir.retriever import index_folder
-from chatir.retriever.lookup import open_corpus
+from chatir.retriever.index import index_folder
+from chatir.retriever.index.lookup import open_corpus
 
 
 def test_each_image_has_the_vector_that_the_retriever_gives_of_its_file(

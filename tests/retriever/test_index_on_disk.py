@@ -13,7 +13,7 @@ import pytest
 from retriever.colors import COUNT, SHARD, Colors, Index, change, files, rows
 
 from chatir.errors import InputError
-from chatir.retriever.index_folder import IndexFolder
+from chatir.retriever.index.index_folder import IndexFolder
 from chatir.retriever.retriever import Identity
 
 

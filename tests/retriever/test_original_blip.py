@@ -17,7 +17,7 @@ from torch import Tensor
 
 from chatir.errors import InputError
 from chatir.plugins import build
-from chatir.retriever.original_blip import Towers, read_checkpoint
+from chatir.retriever.encoders.original_blip import Towers, read_checkpoint
 
 State = dict[str, Any]
 

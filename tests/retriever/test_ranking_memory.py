@@ -10,10 +10,11 @@ import pytest
 import torch
 from retriever.searching import Hashing, corpus, dialogs
 
-from chatir.retriever import counts_before, ranked_dialogs, target_ranks, target_scores, top_k
-from chatir.retriever.ranked_dialogs import ranks_now
-from chatir.retriever.ranks import SMALLEST, in_tiles
-from chatir.retriever.similarity import Part, query_part
+from chatir.retriever import counts_before, target_ranks, target_scores, top_k
+from chatir.retriever.ranking import ranked_dialogs
+from chatir.retriever.ranking.ranked_dialogs import ranks_now
+from chatir.retriever.ranking.ranks import SMALLEST, in_tiles
+from chatir.retriever.ranking.similarity import Part, query_part
 
 Tile = tuple[int, int] | None
 FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")

@@ -13,8 +13,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from chatir.retriever import ranks as counting
-from chatir.retriever.ranks import counts_before, target_ranks, target_scores
+from chatir.retriever.ranking import ranks as counting
+from chatir.retriever.ranking.ranks import counts_before, target_ranks, target_scores
 
 TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 

@@ -19,9 +19,9 @@ from retriever.searching import Hashing, corpus, dialogs, expected_ranks
 from chatir import Dialog, Round
 from chatir.errors import InputError
 from chatir.measures.retrieval import best_log_rank_integral, hits_at_k
-from chatir.retriever.curve import curve_json, curve_text
+from chatir.retriever.ranking.stop_on_hit import StopOnHit
 from chatir.retriever.score import ScoredFile, score
-from chatir.retriever.stop_on_hit import StopOnHit
+from chatir.retriever.score_table import curve_json, curve_text
 from chatir.run.file import RunFile
 from chatir.run.ranks import RunRanks
 from chatir.simulate import read_dialogs, simulate, write_dialogs

@@ -20,10 +20,10 @@ from retriever.searching import DIMENSION, Hashing, corpus, dialogs, vector
 from chatir import Dialog
 from chatir.errors import InputError
 from chatir.measures.ranks import DialogRanks
-from chatir.retriever.corpus import Corpus
-from chatir.retriever.ranked_dialogs import TOP, prefixes, ranked, ranks_now
+from chatir.retriever.index.corpus import Corpus
+from chatir.retriever.ranking.ranked_dialogs import TOP, prefixes, ranked, ranks_now
+from chatir.retriever.ranking.stop_on_hit import StopOnHit
 from chatir.retriever.score import score
-from chatir.retriever.stop_on_hit import StopOnHit
 from chatir.run.file import RunFile
 from chatir.run.ranks import RunRanks
 from chatir.simulate import read_dialogs, simulate, write_dialogs

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatir.errors import InputError
-from chatir.retriever import ranks as counting
-from chatir.retriever.ranks import counts_before, target_ranks, target_scores
-from chatir.retriever.similarity import UNITS, full_precision, rounded_down, rounded_up
+from chatir.retriever.ranking import ranks as counting
+from chatir.retriever.ranking.ranks import counts_before, target_ranks, target_scores
+from chatir.retriever.ranking.similarity import UNITS, full_precision, rounded_down, rounded_up
 
 
 def unit(count: int, d: int = 64, seed: int = 0) -> torch.Tensor:

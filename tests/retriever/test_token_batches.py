@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chatir.errors import InputError, StoppedRunError
 from chatir.models.local.batches import PATIENCE
-from chatir.retriever.token_batches import BudgetedBatches
+from chatir.retriever.encoders.token_batches import BudgetedBatches
 
 
 class Encoder:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatir.errors import InputError
-from chatir.retriever import top_images as searching
-from chatir.retriever.ranks import target_ranks
-from chatir.retriever.top_images import top_k
+from chatir.retriever.ranking import top_images as searching
+from chatir.retriever.ranking.ranks import target_ranks
+from chatir.retriever.ranking.top_images import top_k
 
 
 def float64_scores(queries: torch.Tensor, corpus: torch.Tensor) -> torch.Tensor:

@@ -232,7 +232,7 @@ def test_threads_may_prepare_images_apart_from_their_encoding(folder: Path, imag
     retriever = clip(folder)
 
     def prepare(path: Path) -> Any:
-        from chatir.retriever.two_tower import read_image
+        from chatir.retriever.encoders.two_tower import read_image
 
         return retriever.prepare(read_image(path))
 

@@ -21,7 +21,7 @@ from chatir.datasets.scenes.people import people_dialog
 from chatir.datasets.scenes.world import scenes
 from chatir.models.builtin.foreign import ForeignTargets
 from chatir.plugins import Context, build
-from chatir.retriever.indexing import index_images
+from chatir.retriever.index.indexing import index_images
 from chatir.retriever.retriever import load_retriever
 from chatir.simulate import read_dialogs, simulate, write_dialogs
 

@@ -15,8 +15,8 @@ from chatir.datasets.scenes.folder import write_scenes
 from chatir.models.builtin import checkpoints
 from chatir.models.local.blip2 import Blip2Model
 from chatir.models.local.generation import Generator
-from chatir.retriever import ranked_dialogs
-from chatir.retriever.hf_text_image import HFTextImage
+from chatir.retriever.encoders.hf_text_image import HFTextImage
+from chatir.retriever.ranking import ranked_dialogs
 
 Typed = Callable[..., tuple[int, str]]
 

@@ -35,9 +35,9 @@ from chatir.compare.comparison import Difference
 from chatir.compare.statistics import primary
 from chatir.datasets.scenes.folder import scene_dialogs, write_scenes
 from chatir.measures.retrieval import best_ranks
-from chatir.retriever.corpus import Corpus
-from chatir.retriever.ranked_dialogs import prefixes
-from chatir.retriever.ranks import target_ranks
+from chatir.retriever.index.corpus import Corpus
+from chatir.retriever.ranking.ranked_dialogs import prefixes
+from chatir.retriever.ranking.ranks import target_ranks
 from chatir.retriever.retriever import load_retriever
 from chatir.retriever.score import score
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from chatir.models.local.model_name import ModelName
 from chatir.plugins import Context
-from chatir.retriever.hf_text_image import HFTextImage
-from chatir.retriever.options import ModelOptions
+from chatir.retriever.encoders.hf_text_image import HFTextImage
+from chatir.retriever.encoders.options import ModelOptions
 
 
 class Options(ModelOptions):

@@ -8,8 +8,8 @@ from typing import Any
 
 from chatir.dialog import Dialog
 from chatir.errors import InputError
-from chatir.retriever.corpus import Corpus
-from chatir.retriever.ranked_dialogs import check_targets, ranks_now
+from chatir.retriever.index.corpus import Corpus
+from chatir.retriever.ranking.ranked_dialogs import check_targets, ranks_now
 from chatir.retriever.retriever import Identity, Retriever
 
 

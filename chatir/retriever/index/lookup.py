@@ -7,10 +7,10 @@ from pathlib import Path
 
 from chatir.datasets.data_folder import default_images
 from chatir.errors import InputError
-from chatir.retriever.corpus import Corpus, checked_images
-from chatir.retriever.image_vectors import MISSING, stamp
-from chatir.retriever.index_folder import IndexFolder, Note, found_index_folders
-from chatir.retriever.indexing import Report, index_images, silent, tell_of_foreign_images
+from chatir.retriever.index.corpus import Corpus, checked_images
+from chatir.retriever.index.image_vectors import MISSING, stamp
+from chatir.retriever.index.index_folder import IndexFolder, Note, found_index_folders
+from chatir.retriever.index.indexing import Report, index_images, silent, tell_of_foreign_images
 from chatir.retriever.retriever import Identity, Retriever
 
 

@@ -16,11 +16,11 @@ from chatir.errors import ChatirError, InputError
 from chatir.measures.ranks import DialogRanks
 from chatir.models.hardware.gpu_errors import memory_ended, stopped_by_gpu_failure
 from chatir.models.local.batches import make_room
-from chatir.retriever.corpus import Corpus
-from chatir.retriever.given import given_vectors
-from chatir.retriever.ranks import target_ranks
+from chatir.retriever.index.checked_vectors import given_vectors
+from chatir.retriever.index.corpus import Corpus
+from chatir.retriever.ranking.ranks import target_ranks
+from chatir.retriever.ranking.top_images import top_k
 from chatir.retriever.retriever import Identity, Retriever, declared
-from chatir.retriever.top_images import top_k
 from chatir.storage.image_names import image_key
 
 TOP = 10

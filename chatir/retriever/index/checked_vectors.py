@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatir.errors import ChatirError, InputError
-from chatir.retriever.corpus import Vectors, vectors_problem
+from chatir.retriever.index.corpus import Vectors, vectors_problem
 
 
 def given_vectors(name: str, encode: Callable[[Sequence[Any]], Any], things: Sequence[Any], what: str) -> Vectors:

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatir.errors import InputError
-from chatir.retriever.corpus import UNIT, checked_images
-from chatir.retriever.given import as_array
-from chatir.retriever.index_folder import IMPORTED, IndexFolder, Note, found_index_folders
-from chatir.retriever.indexing import Indexed, silent
+from chatir.retriever.index.checked_vectors import as_array
+from chatir.retriever.index.corpus import UNIT, checked_images
+from chatir.retriever.index.index_folder import IMPORTED, IndexFolder, Note, found_index_folders
+from chatir.retriever.index.indexing import Indexed, silent
+from chatir.retriever.index.shards import ImageRecord, Shard
 from chatir.retriever.retriever import Identity, Retriever
-from chatir.retriever.shards import ImageRecord, Shard
 from chatir.storage.files import file_sha256, os_error
 
 SINGLE = 1e-6

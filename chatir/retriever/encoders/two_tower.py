@@ -17,9 +17,9 @@ from chatir.models.hardware.fp32 import keep_fp32
 from chatir.models.hardware.gpu_errors import loading_errors
 from chatir.models.local.batches import free_memory
 from chatir.plugins import Context
-from chatir.retriever.dialog_text import Row, TextReader, dialog_text
-from chatir.retriever.options import BATCH_TOKENS, EncoderOptions
-from chatir.retriever.token_batches import BudgetedBatches
+from chatir.retriever.encoders.dialog_text import Row, TextReader, dialog_text
+from chatir.retriever.encoders.options import BATCH_TOKENS, EncoderOptions
+from chatir.retriever.encoders.token_batches import BudgetedBatches
 from chatir.storage.files import os_error
 from chatir.storage.image_folder import MAX_BYTES, ImageError, decoded
 from chatir.storage.plain_data import plain_data

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from chatir.errors import InputError
-from chatir.retriever.ranks import in_tiles
-from chatir.retriever.similarity import (
+from chatir.retriever.ranking.ranks import in_tiles
+from chatir.retriever.ranking.similarity import (
     Array,
     Part,
     Vectors,

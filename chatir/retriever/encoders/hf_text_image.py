@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from chatir.errors import InputError
 from chatir.models.local.loading import load_image_processor, load_model, load_tokenizer, model_config, model_identity
 from chatir.plugins import Context
-from chatir.retriever.dialog_text import TextReader
-from chatir.retriever.options import ModelOptions, chosen_limit
-from chatir.retriever.two_tower import TwoTower
+from chatir.retriever.encoders.dialog_text import TextReader
+from chatir.retriever.encoders.options import ModelOptions, chosen_limit
+from chatir.retriever.encoders.two_tower import TwoTower
 
 if TYPE_CHECKING:
     from PIL.Image import Image

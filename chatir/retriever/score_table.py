@@ -19,7 +19,7 @@ from chatir.measures.retrieval import (
     recall_at_k,
     share_improved,
 )
-from chatir.retriever.ranked_dialogs import TOP
+from chatir.retriever.ranking.ranked_dialogs import TOP
 from chatir.retriever.score import ScoredFile
 
 

@@ -17,8 +17,8 @@ from chatir.console import duration
 from chatir.datasets.scenes.names import built_in_models
 from chatir.errors import InputError
 from chatir.models.builtin.foreign import foreign_image, foreign_line
-from chatir.retriever.corpus import Corpus, Vectors, checked_images
-from chatir.retriever.image_vectors import (
+from chatir.retriever.index.corpus import Corpus, Vectors, checked_images
+from chatir.retriever.index.image_vectors import (
     MISSING,
     Encoder,
     LookedAt,
@@ -29,9 +29,9 @@ from chatir.retriever.image_vectors import (
     stamp,
     thread_pool,
 )
-from chatir.retriever.index_folder import IndexFolder, Note, same_dimension
+from chatir.retriever.index.index_folder import IndexFolder, Note, same_dimension
+from chatir.retriever.index.shards import ImageRecord, Shard, ShardFile
 from chatir.retriever.retriever import Identity, Retriever
-from chatir.retriever.shards import ImageRecord, Shard, ShardFile
 from chatir.storage.image_names import image_file
 
 Report = Callable[[object], None]

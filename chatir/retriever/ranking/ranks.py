@@ -23,7 +23,7 @@ from torch import Tensor
 from chatir.errors import InputError
 from chatir.models.hardware.gpu_errors import memory_ended
 from chatir.models.local.batches import make_room
-from chatir.retriever.similarity import (
+from chatir.retriever.ranking.similarity import (
     Array,
     Part,
     Vectors,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from chatir.models.local.model_name import ModelName
 from chatir.plugins import Context
-from chatir.retriever.hf_text_image import HFTextImage
-from chatir.retriever.options import ModelOptions
+from chatir.retriever.encoders.hf_text_image import HFTextImage
+from chatir.retriever.encoders.options import ModelOptions
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,9 +13,9 @@ from typing import Any
 
 from chatir.datasets.data_folder import data_folder
 from chatir.errors import InputError
-from chatir.retriever.corpus import Corpus, images_fingerprint, vectors_fingerprint
+from chatir.retriever.index.corpus import Corpus, images_fingerprint, vectors_fingerprint
+from chatir.retriever.index.shards import Shard, ShardFile
 from chatir.retriever.retriever import Identity
-from chatir.retriever.shards import Shard, ShardFile
 from chatir.storage.files import atomic_writer, os_error, read_json
 
 FORMAT = 1

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chatir.errors import InputError
-from chatir.retriever.similarity import (
+from chatir.retriever.ranking.similarity import (
     OVERFLOWING,
     Array,
     Vectors,
@@ -30,7 +30,7 @@ from chatir.retriever.similarity import (
     same_dimensions,
     shards,
 )
-from chatir.retriever.top_images import kept
+from chatir.retriever.ranking.top_images import kept
 from chatir.storage.files import atomic_writer, os_error
 
 FLAT_UP_TO = 1_000_000

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from chatir.retriever.corpus import Vectors, row_bytes
+from chatir.retriever.index.corpus import Vectors, row_bytes
 from chatir.storage.files import atomic_writer, os_error
 
 

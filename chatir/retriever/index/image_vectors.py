@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 from chatir.console import one_line
 from chatir.errors import ChatirError, InputError
-from chatir.retriever.corpus import Vectors
-from chatir.retriever.given import given_vectors
+from chatir.retriever.index.checked_vectors import given_vectors
+from chatir.retriever.index.corpus import Vectors
+from chatir.retriever.index.shards import ImageRecord
 from chatir.retriever.retriever import Identity, Retriever, declared
-from chatir.retriever.shards import ImageRecord
 from chatir.storage.image_folder import ImageError, ImageFolder, decoded
 from chatir.storage.image_names import image_file
 

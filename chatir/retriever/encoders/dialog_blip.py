@@ -11,10 +11,10 @@ from chatir.errors import InputError
 from chatir.models.hardware.placement import claim
 from chatir.models.local.loading import model_identity
 from chatir.plugins import Context
-from chatir.retriever.blip import image_features, text_features
-from chatir.retriever.dialog_text import TextReader
-from chatir.retriever.options import EncoderOptions, chosen_limit
-from chatir.retriever.two_tower import TwoTower
+from chatir.retriever.encoders.blip import image_features, text_features
+from chatir.retriever.encoders.dialog_text import TextReader
+from chatir.retriever.encoders.options import EncoderOptions, chosen_limit
+from chatir.retriever.encoders.two_tower import TwoTower
 from chatir.storage.files import file_sha256
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ChatIR(TwoTower):
     name = "ChatIR"
 
     def __init__(self, options: Options, context: Context) -> None:
-        from chatir.retriever.original_blip import read_checkpoint
+        from chatir.retriever.encoders.original_blip import read_checkpoint
 
         self._path = options.checkpoint
         sizes = read_checkpoint(self._path).sizes
@@ -85,7 +85,7 @@ class ChatIR(TwoTower):
         return torch.from_numpy(normal).permute(2, 0, 1).contiguous()
 
     def _loaded(self) -> Any:
-        from chatir.retriever.original_blip import read_checkpoint
+        from chatir.retriever.encoders.original_blip import read_checkpoint
 
         towers = read_checkpoint(self._path).towers(self.device, self._dtype)
         claim(towers)

@@ -1,0 +1,1 @@
+"""Encoders: dialogs and images to unit vectors of one space."""

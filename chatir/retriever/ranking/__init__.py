@@ -1,0 +1,1 @@
+"""Ranking: exact scores, target ranks and the best images of each query."""
