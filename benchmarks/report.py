@@ -23,9 +23,9 @@ import numpy as np
 
 from chatir.compare.comparing import compare
 from chatir.compare.comparison import ComparedRun, Comparison
+from chatir.compare.counted.retrieval import Curve, Retrieval
 from chatir.compare.figures import svg_figures
 from chatir.compare.report import write_report
-from chatir.compare.retrieval import Curve, Retrieval
 from chatir.datasets.dialogue_json import read_dialogs, write_dialogs
 from chatir.dialog import Dialog, Round
 from chatir.measures.retrieval import best_log_rank_integral

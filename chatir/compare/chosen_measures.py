@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from chatir.compare.comparison import ComparedRun, Comparison
-from chatir.compare.retrieval import Retrieval
+from chatir.compare.counted.retrieval import Retrieval
 from chatir.errors import InputError
 from chatir.measures.names import known_measures
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from chatir.compare.agreement import agreement
 from chatir.compare.common_dialogs import common_dialogs
 from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Summary
-from chatir.compare.method import method
-from chatir.compare.near_duplicates import near_duplicates as count_near_duplicates
-from chatir.compare.retrieval import BAND_RESAMPLES, Retrieval, retrievals
+from chatir.compare.counted.agreement import agreement
+from chatir.compare.counted.near_duplicates import near_duplicates as count_near_duplicates
+from chatir.compare.counted.retrieval import BAND_RESAMPLES, Retrieval, retrievals
 from chatir.compare.statistics.differences import descriptive_differences
 from chatir.compare.statistics.estimates import summaries
 from chatir.compare.statistics.failures import failure_bounds, failure_differences
+from chatir.compare.statistics.method import method
 from chatir.compare.statistics.primary import primary_differences
 from chatir.compare.statistics.sides import Pair, Side, seed_group, sides_of
 from chatir.compare.statistics.streams import Stream
-from chatir.compare.verdicts import verdict
+from chatir.compare.statistics.verdicts import verdict
 from chatir.console import printable
 from chatir.dialog import Dialog
 from chatir.errors import InputError

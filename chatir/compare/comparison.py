@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from chatir.compare.retrieval import Retrieval
+from chatir.compare.counted.retrieval import Retrieval
 from chatir.console import printable
 from chatir.dialog import Dialog
 from chatir.measures.counts import DialogCounts

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from chatir.compare.comparison import ComparedRun, Comparison
-from chatir.compare.retrieval import Curve, Retrieval
+from chatir.compare.counted.retrieval import Curve, Retrieval
 from chatir.run.runs import RecordedPlayer
 
 SCHEMA = "chatir.compare/1"

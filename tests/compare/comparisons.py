@@ -10,7 +10,7 @@ import numpy as np
 
 from chatir import Dialog, Round
 from chatir.compare.comparison import ComparedRun, Comparison, Difference, RunFigure, Summary
-from chatir.compare.retrieval import Curve, Retrieval
+from chatir.compare.counted.retrieval import Curve, Retrieval
 from chatir.measures.counts import defects, dialog_counts, language, repetition
 from chatir.measures.retrieval import Figures
 from chatir.measures.retrieval_by_dialog import hits, own_ranks

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from chatir import Dialog, Round
-from chatir.compare.agreement import agreement, cohens_kappa, normalised_answer
 from chatir.compare.comparison import Agreement
+from chatir.compare.counted.agreement import agreement, cohens_kappa, normalised_answer
 from chatir.datasets.dialogue_json import read_dialogs
 from chatir.measures.questions import normalised_question
 

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from chatir import Dialog, Round
-from chatir.compare import near_duplicates as module
-from chatir.compare.near_duplicates import near_duplicates
+from chatir.compare.counted import near_duplicates as module
+from chatir.compare.counted.near_duplicates import near_duplicates
 from chatir.datasets.dialogue_json import read_dialogs
 from chatir.errors import InputError
 from chatir.measures.questions import normalised_question, repeats

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chatir.compare.comparison import ComparedRun, Comparison
+from chatir.compare.counted.retrieval import Curve
 from chatir.compare.figures.labels import shortened, slugs
 from chatir.compare.figures.look import COLUMN, LINE, PAGE, SMALL, Drawn, Look, drawable, new_figure
 from chatir.compare.figures.palette import Style
-from chatir.compare.retrieval import Curve
 from chatir.measures.names import PRIMARY_K
 from chatir.measures.retrieval import Figures
 

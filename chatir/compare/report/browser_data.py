@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from chatir.compare.comparison import ComparedRun, Comparison
+from chatir.compare.counted.retrieval import Retrieval
 from chatir.compare.report.thumbnails import BEST, Thumbnails
-from chatir.compare.retrieval import Retrieval
 from chatir.dialog import Dialog
 from chatir.measures.defects import DEFECTS, round_defects
 from chatir.measures.names import measure

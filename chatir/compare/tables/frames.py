@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Difference, RunFigure
-from chatir.compare.retrieval import LEVEL, Retrieval
+from chatir.compare.counted.retrieval import LEVEL, Retrieval
 from chatir.console import printable
 from chatir.measures.counts import LANGUAGE, REPETITION
 from chatir.measures.retrieval import best_ranks

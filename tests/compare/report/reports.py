@@ -12,8 +12,8 @@ from PIL import Image
 
 from chatir import Dialog
 from chatir.compare.comparison import ComparedRun, Comparison, Verdict
+from chatir.compare.counted.retrieval import Retrieval
 from chatir.compare.report import write_report
-from chatir.compare.retrieval import Retrieval
 
 BEST = 10
 IMAGES = 200

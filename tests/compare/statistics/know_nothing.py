@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from chatir import Dialog
 from chatir.compare.comparison import ComparedRun
-from chatir.compare.retrieval import Retrieval
+from chatir.compare.counted.retrieval import Retrieval
 from chatir.compare.statistics.sides import Side
 from chatir.dialog import Round
 from chatir.measures.counts import DialogCounts, dialog_counts

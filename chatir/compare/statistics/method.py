@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chatir.compare.comparison import Difference
-from chatir.compare.retrieval import BAND_RESAMPLES
+from chatir.compare.counted.retrieval import BAND_RESAMPLES
 from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES
 from chatir.compare.statistics.sides import Side
 from chatir.compare.statistics.significance import resamples_needed

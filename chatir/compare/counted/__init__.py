@@ -1,0 +1,1 @@
+"""What is counted of runs: target ranks and curves, agreement of answerers, near-duplicate questions."""
