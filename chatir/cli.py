@@ -28,9 +28,8 @@ from chatir.commands.scenes import scenes
 from chatir.commands.score import score
 from chatir.commands.show import show
 from chatir.commands.simulate import simulate
-from chatir.console import complain, note, tell
+from chatir.console import complain, note, stopping_signals, tell
 from chatir.errors import ChatirError, PlayerError, StoppedRunError
-from chatir.signals import stopping_signals
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "auto_envvar_prefix": "CHATIR"}
 ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF")
@@ -85,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _show_cause(error: PlayerError) -> None:
     """The traceback of a player's own exception, a line each."""
-    from chatir.simulate.tracebacks import shown_lines
+    from chatir.simulate.loop.tracebacks import shown_lines
 
     for line in shown_lines(error.__cause__ or error):
         note(line)

@@ -1,10 +1,11 @@
-"""What a user is told: results on stdout; errors, notes and progress on stderr, live on a terminal."""
+"""The terminal: results, and notes and live progress on stderr; and the signals that end a command."""
 
 from __future__ import annotations
 
 import io
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -154,3 +155,9 @@ def _every(seconds: float, tell: Callable[[object], None]) -> Callable[[object],
             tell(progress)
 
     return told
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """Ctrl-C, a request to end, and a closed terminal, unless `nohup` means that it does not end the command."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    return numbers if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*numbers, signal.SIGHUP]

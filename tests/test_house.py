@@ -1,47 +1,37 @@
-"""Which room of the house knows which: the directions that CONTRIBUTING states, read from the import statements."""
+"""The one rule of the house: a file imports its own room and lower storeys only, read from the import statements."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "chatir"
 
-NOUNS = {"dialog", "errors", "storage", "measures", "console", "signals"}
-"""What every room may speak of: values, texts, files and lines, none of which knows a room."""
+STOREYS = [
+    "__main__",
+    "cli",
+    "commands",
+    "doctor demo",
+    "simulate questioners answerers retriever compare",
+    "models run",
+    "prompts datasets",
+    "measures storage plugins console",
+    "dialog",
+    "errors",
+]
+"""Rooms and files of the package, the highest storey first, as CONTRIBUTING has them."""
 
-PLAYER = {"dialog", "errors", "plugins", "models", "prompts", "measures.questions"}
-PLAYER |= {"storage.image_folder", "storage.image_names", "datasets.data_folder", "datasets.dialogue_json"}
-
-KNOWS = {
-    "questioners": PLAYER,
-    "answerers": PLAYER,
-    "datasets": NOUNS,
-    "run": NOUNS | {"datasets"},
-    "simulate": NOUNS | {"run", "datasets", "models.builtin", "prompts.estimates", "plugins"},
-    "retriever": NOUNS | {"plugins", "models", "datasets"},
-    "retriever.score": NOUNS | {"run", "datasets"},
-    "compare": NOUNS | {"run", "datasets", "models.local.sentences"},
-    **dict.fromkeys(NOUNS - {"storage", "measures"}, NOUNS),
-    "storage": {"errors"},
-    "measures": {"errors", "dialog"},
-    "plugins": {"errors"},
-}
-"""What a room, or a file of one, may import beside its own; what is not named here may import what it likes."""
+LEVEL = {room: -level for level, rooms in enumerate(STOREYS) for room in rooms.split()}
 
 
-def modules(room: str) -> Iterator[tuple[str, Path]]:
-    """The modules of a room or file, by their names below `chatir`; those with a rule of their own are left out."""
-    path = PACKAGE.joinpath(*room.split("."))
-    for file in sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]:
-        name = ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        if name == room or name not in KNOWS:
-            yield name, file
+def files() -> dict[str, Path]:
+    """Every file of the package but its `__init__`, by its name below `chatir`."""
+    found = {".".join(file.relative_to(PACKAGE).with_suffix("").parts): file for file in PACKAGE.rglob("*.py")}
+    return {name.removesuffix(".__init__"): file for name, file in found.items() if name != "__init__"}
 
 
 def imported(source: str) -> set[str]:
@@ -62,32 +52,37 @@ def imported(source: str) -> set[str]:
     return {name.removeprefix("chatir.") for name in found if name.startswith("chatir.")}
 
 
-def within(name: str, rooms: set[str]) -> bool:
-    return any(name == room or name.startswith(f"{room}.") for room in rooms)
+def strange(name: str, source: str) -> list[str]:
+    """What a file imports of a room that is not below its own: `retriever.index.lookup imports compare.comparison`."""
+    room = name.partition(".")[0]
+    others = [other for other in sorted(imported(source)) if other.partition(".")[0] in LEVEL.keys() - {room}]
+    return [f"{name} imports {other}" for other in others if LEVEL[other.partition(".")[0]] >= LEVEL[room]]
 
 
-def strange(room: str) -> list[str]:
-    """What a room imports and may not: `retriever.index.lookup imports run.file.RunFile`."""
-    own = {room.partition(".")[0], "__version__", *("Dialog", "Round", "Reply")}
-    return [
-        f"{name} imports {other}"
-        for name, file in modules(room)
-        for other in sorted(imported(file.read_text(encoding="utf-8")))
-        if not within(other, KNOWS[room] | own)
-    ]
+def test_a_file_imports_its_own_room_and_lower_storeys_only() -> None:
+    sources = {name: file.read_text(encoding="utf-8") for name, file in files().items()}
+    assert {name.partition(".")[0] for name in sources} == LEVEL.keys()
+    assert [line for name, source in sources.items() for line in strange(name, source)] == []
 
 
-@pytest.mark.parametrize("room", sorted(KNOWS))
-def test_a_room_imports_only_what_it_may_know(room: str) -> None:
-    assert list(modules(room)), f"there is no {room} any more"
-    assert not strange(room)
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("storage.files", "from chatir.measures.ranks import ranks"),
+        ("compare.comparing", "from chatir.retriever.score import score"),
+        ("run.file", "import chatir.simulate.simulate"),
+        ("errors", "def later():\n    from chatir.dialog import Dialog"),
+    ],
+)
+def test_an_import_upward_or_from_beside_is_strange(name: str, source: str) -> None:
+    assert len(strange(name, source)) == 1
 
 
 def test_every_import_is_seen_but_those_for_types() -> None:
     source = """
 from typing import TYPE_CHECKING
 import chatir.run.file
-from chatir.simulate import loop, Targets as T
+from chatir.simulate import setting, Targets as T
 if TYPE_CHECKING:
     from chatir.run.runs import Run
 else:
@@ -100,7 +95,7 @@ def later():
 """
     assert imported(source) == {
         "run.file",
-        "simulate.loop",
+        "simulate.setting",
         "simulate.Targets",
         "datasets.data_folder.RELEASED",
         "retriever.score",

@@ -14,6 +14,6 @@ def list_(kind: str | None) -> None:
 
     Each questioner, answerer and retriever is shown with its options, as -q, -a and -r take them.
     """
-    from chatir.listing import listing
+    from chatir.commands.listing import listing
 
     say(listing(kind))

@@ -20,7 +20,7 @@ from chatir.models.lavis.model import LavisOptions
 from chatir.plugins import Context, Kind, find, options_model, plugins
 from chatir.prompts import load_prompt
 from chatir.retriever.encoders.options import EncoderOptions
-from chatir.simulate.budget import unpriced
+from chatir.simulate.loop.budget import unpriced
 from chatir.simulate.setting import cannot_replay, no_images, only_replays
 
 if TYPE_CHECKING:

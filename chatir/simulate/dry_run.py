@@ -13,10 +13,10 @@ from chatir.dialog import Dialog, Reply, Round
 from chatir.errors import InputError
 from chatir.prompts.estimates import TYPICAL, Estimate
 from chatir.run.file import RunFile
+from chatir.simulate.loop.soft_refusals import SoftRefusals
 from chatir.simulate.opening import existing_run
 from chatir.simulate.player import Player
 from chatir.simulate.setting import check_settings, players_of, run_config
-from chatir.simulate.soft_refusals import SoftRefusals
 
 SAMPLE = 2_000
 """Dialogs that an estimate is made of where they are too many."""

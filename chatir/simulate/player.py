@@ -12,7 +12,7 @@ from chatir.datasets.scenes.names import shown_name
 from chatir.dialog import Dialog
 from chatir.errors import ChatirError, InputError, PlayerError
 from chatir.prompts.estimates import Estimate
-from chatir.simulate.tracebacks import exception_line
+from chatir.simulate.loop.tracebacks import exception_line
 from chatir.storage.plain_data import plain_data
 
 

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
+from chatir.console import stopping_signals
 from chatir.datasets.dialogue_json import dump_dialogs
 from chatir.datasets.target_checks import ImagesThere, check_all_targets, checked_targets, first_of
 from chatir.dialog import Dialog
@@ -16,9 +17,9 @@ from chatir.errors import GOES_ON, InputError, InterruptedRunError, StoppedRunEr
 from chatir.models.builtin.foreign import ForeignTargets
 from chatir.run.file import EVERY, RunFile
 from chatir.run.provenance import provenance
-from chatir.signals import stopping_signals
-from chatir.simulate.budget import check_prices
-from chatir.simulate.loop import Loop
+from chatir.simulate.loop.budget import check_prices
+from chatir.simulate.loop.loop import Loop
+from chatir.simulate.loop.soft_refusals import SoftRefusals
 from chatir.simulate.opening import check_export, existing_run, open_run
 from chatir.simulate.progress import Progress
 from chatir.simulate.setting import (
@@ -30,7 +31,6 @@ from chatir.simulate.setting import (
     players_of,
     run_config,
 )
-from chatir.simulate.soft_refusals import SoftRefusals
 from chatir.simulate.summary import RunSummary, summary_of
 from chatir.storage.files import atomic_writer, file_sha256
 
@@ -137,10 +137,10 @@ def simulate(
             note=note,
         )
         with _signals(loop.interrupt):
-            loop.run(checked_targets(targets, rounds, checks))
-        summary = summary_of(run, out, players["question"], players["answer"], loop.given)
+            given = loop.run(checked_targets(targets, rounds, checks))
+        summary = summary_of(run, out, players["question"], players["answer"], given)
         if summary.dialogs:
-            _export(run, out, loop.given)
+            _export(run, out, given)
         return summary
     except (InterruptedRunError, StoppedRunError, KeyboardInterrupt) as error:
         of = "" if total is None else f" of {total}"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from chatir.simulate.lane import Lane, Work
-from chatir.simulate.play import Play
+from chatir.simulate.loop.lane import Lane, Work
+from chatir.simulate.loop.play import Play
 
 
 def taken(order: Callable[[int], int] | None, first: list[int], later: list[int]) -> list[list[int]]:

@@ -12,8 +12,8 @@ from players import Answering, Asking, AskingSlowly, answer, query, question, sa
 from chatir import Dialog, Reply, Round
 from chatir.errors import InputError
 from chatir.simulate import read_dialogs, simulate
-from chatir.simulate.loop import WINDOW
-from chatir.simulate.play import derived_seed
+from chatir.simulate.loop.loop import WINDOW
+from chatir.simulate.loop.play import derived_seed
 from chatir.simulate.summary import summary_text
 
 PLAYERS = {

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from chatir.errors import InputError
 from chatir.run.rows import Role
-from chatir.simulate.play import Play
+from chatir.simulate.loop.play import Play
+from chatir.simulate.loop.tracebacks import exception_line, shown_lines
 from chatir.simulate.player import Player
 from chatir.simulate.progress import Progress
-from chatir.simulate.tracebacks import exception_line, shown_lines
 
 MOST_CALLS = 8
 """Calls that failed in one round, with no reply of that player in that round, after which the run stops."""

@@ -9,7 +9,7 @@ from typing import Any
 from chatir.dialog import Failure, Reply, text_problem
 from chatir.errors import InputError
 from chatir.run.rows import MOST_TOKENS
-from chatir.simulate.tracebacks import exception_line, exception_text
+from chatir.simulate.loop.tracebacks import exception_line, exception_text
 from chatir.storage.plain_data import plain_data
 
 

@@ -10,7 +10,7 @@ from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError, StoppedRunError
 from chatir.prompts.estimates import TYPICAL
 from chatir.run.rows import Role
-from chatir.simulate.play import Play
+from chatir.simulate.loop.play import Play
 from chatir.simulate.player import Player
 
 
@@ -30,8 +30,8 @@ def bound_of(player: Player, *arguments: Any) -> float | None:
 def check_prices(players: Mapping[Role, Player], target: Dialog, seed: int) -> None:
     """Raise InputError, before anything is asked, for a player that cannot tell what its replies may cost at most."""
     for role, player in players.items():
-        dialog = Play(0, target, role, 0).shown(seed, said=player.uses_said)
-        bound_of(player, *((dialog, TYPICAL.question) if role == "answer" else (dialog,)))
+        question = TYPICAL.question if role == "answer" else None
+        bound_of(player, *Play(0, target, role, 0, question=question).asked_of(player, seed))
 
 
 def unpriced(name: str) -> str:
@@ -55,12 +55,12 @@ class Budget:
         self,
         limit: float | None,
         players: Mapping[Role, Player],
-        arguments: Callable[[Play], tuple[Any, ...]],
+        seed: int,
         spent: Callable[[], float],
         dearest: Mapping[Role, float | None] | None = None,
         untold: float = 0.0,
     ) -> None:
-        """limit: US dollars, None for none. arguments: what a play's player will be called with.
+        """limit: US dollars, None for none. seed: of the run.
 
         players: by the stage that they serve. spent: US dollars so far. dearest: the dearest reply of each role in
         earlier sessions, None where none told. untold: US dollars that the replies of earlier sessions which do not
@@ -68,7 +68,7 @@ class Budget:
         """
         self._limit = limit
         self._players = players
-        self._arguments = arguments
+        self._seed = seed
         self._told = spent
         self._dearest: dict[Role, float | None] = {**dict.fromkeys(players), **(dearest or {}), "observe": 0.0}
         self._reserved = 0.0
@@ -147,7 +147,7 @@ class Budget:
     def _bounds(self, batch: list[Play]) -> list[float] | None:
         """What each reply may cost at most, as its player tells; None if it does not."""
         player = self._players[batch[0].stage]
-        bounds = [bound_of(player, *self._arguments(play)) for play in batch]
+        bounds = [bound_of(player, *play.asked_of(player, self._seed)) for play in batch]
         return None if player.max_cost is None else [bound or 0.0 for bound in bounds]
 
     def _unknown(self, role: Role) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from math import lcm
+from typing import Any
 
 from chatir.dialog import Dialog, Round
 from chatir.measures.questions import normalised_question
 from chatir.run.rows import Recorded, Role
+from chatir.simulate.player import Player
 
 STAGES: tuple[Role, ...] = ("observe", "question", "answer")
 """What happens to a dialog between two rounds, in this order."""
@@ -84,6 +84,11 @@ class Play:
             self.memories.get(self.stage),
         )
 
+    def asked_of(self, player: Player, seed: int) -> tuple[Any, ...]:
+        """What the player that it waits for is called with, for this dialog alone."""
+        dialog = self.shown(seed, said=player.uses_said)
+        return (dialog, self.question) if self.stage == "answer" else (dialog,)
+
 
 def derived_seed(seed: int, id_: str, number: int, attempt: int) -> int:
     """A player's seed, from 0 to below 2^63: a function of the request, never of the order of requests.
@@ -92,37 +97,3 @@ def derived_seed(seed: int, id_: str, number: int, attempt: int) -> int:
     """
     digest = hashlib.sha256(f"{seed}/{number}/{attempt}/{id_}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-class FixedBatches:
-    """Batches that depend on nothing but the targets' order: consecutive targets, at the same point.
-
-    A group of `sizes[stage]` consecutive targets goes through a stage together. Dialogs that ended leave
-    their group; one whose reply was unusable is asked again before the others of its group go on.
-    """
-
-    def __init__(self, sizes: dict[Role, int]) -> None:
-        self.block = lcm(*sizes.values())
-        """Targets that have to be in flight together."""
-        self._sizes = sizes
-        self._alive: dict[int, Play] = {}
-        self._waiting: set[int] = set()
-
-    def ready(self, arrived: Iterable[Play], ended: Iterable[Play]) -> Iterator[list[Play]]:
-        """The batches that are complete now that plays have `arrived` before their stage and others `ended`."""
-        arrived, ended = list(arrived), list(ended)
-        for play in arrived:
-            self._alive[play.position] = play
-            self._waiting.add(play.position)
-        for play in ended:
-            self._alive.pop(play.position, None)
-        touched = [play.position for play in (*arrived, *ended)]
-        for stage, size in self._sizes.items():
-            for group in sorted({position // size for position in touched}):
-                members = range(group * size, (group + 1) * size)
-                plays = [self._alive[position] for position in members if position in self._alive]
-                step = min((play.step for play in plays), default=-1)
-                batch = [play for play in plays if play.step == step]
-                if batch and batch[0].stage == stage and self._waiting.issuperset(play.position for play in batch):
-                    self._waiting.difference_update(play.position for play in batch)
-                    yield batch
