@@ -12,8 +12,6 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import pytest
-
 import chatir
 from chatir.errors import ChatirError
 
@@ -21,7 +19,7 @@ PACKAGES = {
     *("answerers", "compare", "datasets", "measures", "models"),
     *("prompts", "questioners", "retriever", "run", "simulate", "storage"),
 }
-MODULES = {"console", "dialog", "errors", "listing", "plugins"}
+MODULES = {"console", "dialog", "errors", "plugins"}
 
 OUTSIDE = {
     "chatir.models.lavis.worker",  # runs in LAVIS's environment, and can be imported only there
@@ -129,40 +127,44 @@ def prose(doc: str) -> list[str]:
     return re.sub(r"`[^`]*`", "code", "\n".join(lines)).splitlines()
 
 
-@pytest.fixture(params=sorted(modules()))
-def module(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def everything() -> Iterator[Named]:
+    """All that is public in all modules."""
+    for module in sorted(modules()):
+        yield from named(module)
 
 
-def test_every_public_name_says_what_it_is(module: str) -> None:
-    assert importlib.import_module(module).__doc__
-    silent = [thing.where for thing in named(module) if not thing.where.endswith("__init__") and not thing.doc.strip()]
-    assert silent == []
+def test_every_public_name_says_what_it_is() -> None:
+    assert [module for module in modules() if not importlib.import_module(module).__doc__] == []
+    assert [
+        thing.where for thing in everything() if not thing.where.endswith("__init__") and not thing.doc.strip()
+    ] == []
 
 
-def test_names_that_a_package_offers_are_documented_where_they_are_defined(module: str) -> None:
-    package = importlib.import_module(module)
-    offered = [getattr(package, name) for name in getattr(package, "__all__", ()) if not name.startswith("__")]
-    assert all(thing.__doc__ for thing in offered if inspect.isclass(thing) or inspect.isfunction(thing))
+def test_names_that_a_package_offers_are_documented_where_they_are_defined() -> None:
+    packages = map(importlib.import_module, modules())
+    offered = [getattr(package, name) for package in packages for name in getattr(package, "__all__", ())]
+    assert [
+        thing for thing in offered if (inspect.isclass(thing) or inspect.isfunction(thing)) and not thing.__doc__
+    ] == []
 
 
-def test_every_error_that_a_function_raises_is_named(module: str) -> None:
+def test_every_error_that_a_function_raises_is_named() -> None:
     untold = [
         f"{thing.where}: {error.__name__}"
-        for thing in named(module)
+        for thing in everything()
         for error in raised(thing)
         if not any(kind.__name__ in thing.doc for kind in error.__mro__ if issubclass(kind, ChatirError))
     ]
     assert untold == []
 
 
-def test_arrays_have_a_shape(module: str) -> None:
-    shapeless = [thing.where for thing in named(module) if holds_arrays(thing) and not SHAPE.search(thing.doc)]
-    assert shapeless == []
+def test_arrays_have_a_shape() -> None:
+    assert [thing.where for thing in everything() if holds_arrays(thing) and not SHAPE.search(thing.doc)] == []
 
 
-def test_markdown_shows_what_was_written(module: str) -> None:
-    docs = {thing.where: thing.doc for thing in named(module)} | {module: importlib.import_module(module).__doc__ or ""}
+def test_markdown_shows_what_was_written() -> None:
+    docs = {thing.where: thing.doc for thing in everything()}
+    docs |= {module: importlib.import_module(module).__doc__ or "" for module in modules()}
     odd = [where for where, doc in docs.items() if doc.count("`") % 2]
     for where, doc in docs.items():
         lines = prose(doc)
