@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from seconds import (  # noqa: F401 - hooks
+    pytest_runtest_call,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+)
 
-# An example of a property may take long where two cores are shared.
-settings.register_profile("shared", deadline=None)
-settings.load_profile("shared")
+# An example of a property may take long where two cores are shared. make test-all tries more of them.
+settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("evidence", deadline=None, max_examples=300)
+settings.load_profile("quick")
 
 # Before torch is imported, here or in a child process: two cores are shared by tests that run at once.
 os.environ["OMP_NUM_THREADS"] = "1"

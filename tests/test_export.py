@@ -110,7 +110,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 
 @given(st.lists(st.lists(TEXT, min_size=1), min_size=1))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_survives_csv(tmp_path: Path, texts: list[list[str]]) -> None:
     entries = [{"img": f"{number}.jpg", "dialog": some} for number, some in enumerate(texts)]
     (tmp_path / "any.json").write_text(json.dumps(entries))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatir.dialog import Failure
@@ -49,7 +49,6 @@ def silent(_: str) -> None:
     pass
 
 
-@settings(max_examples=40)
 @given(
     places=st.lists(st.integers(0, 20), unique=True),
     size=st.integers(1, 12),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatir.dialog import Failure
@@ -61,7 +61,6 @@ def test_what_is_known_is_not_asked_again_and_the_order_stays(cache: ReplyCache)
     assert len(model.asked) == 2, "nothing is asked when all is known"
 
 
-@settings(max_examples=20)
 @given(calls=st.lists(st.lists(st.none() | st.integers(0, 9), max_size=8), max_size=5))
 def test_a_key_has_one_reply_for_ever_and_no_key_always_a_new_one(
     tmp_path_factory: pytest.TempPathFactory, calls: list[list[int | None]]

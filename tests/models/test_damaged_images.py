@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from models.image_files import chunk, header, picture
 from PIL import Image, ImageFile
@@ -184,7 +184,6 @@ def test_damaged_pictures_raise_an_image_error_at_worst(
     monkeypatch.setattr(images, "MAX_PIXELS", 10**6)  # no minutes on sizes that are allowed
     whole = picture(file_format)
 
-    @settings(max_examples=200)
     @given(mutated(whole) | st.binary(max_size=60).map(lambda rest: whole[:16] + rest))
     def damage(content: bytes) -> None:
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -132,7 +132,6 @@ def looks(images: str, text: str = "color?") -> list[Look]:
     return [Look(f"{name}.png", text) for name in images]
 
 
-@settings(max_examples=25)
 @given(
     asked=st.lists(st.builds(Look, st.sampled_from(sorted(COLORS)), st.text("ab ", max_size=9)), max_size=20),
     batch_size=st.integers(1, 9),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from chatir.prompts.cleaning import clean_question
@@ -265,7 +265,6 @@ def test_sane_questions_are_those_that_need_no_cleaning() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=50)
 @given(questions=sane_lists, setting=st.sampled_from(SETTINGS))
 def test_questions_come_back_from_each_format(name: str, questions: list[str], setting: Callable[[str], str]) -> None:
     assume(name != "JSON cut off" or not setting("").endswith("more!"))  # nothing comes after what is cut off

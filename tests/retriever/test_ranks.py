@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from chatir.retriever.ranking import ranks as counting
@@ -71,7 +71,6 @@ def searches(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
     return torch.from_numpy(asked).to(dtype), scaled.to(dtype), targets
 
 
-@settings(max_examples=250)
 @given(searches(), st.tuples(st.integers(1, 7), st.integers(1, 70)))
 def test_ranks_are_the_places_in_a_stable_sort(search: tuple, tile: tuple[int, int]) -> None:
     queries, corpus, targets = search
@@ -80,7 +79,6 @@ def test_ranks_are_the_places_in_a_stable_sort(search: tuple, tile: tuple[int, i
     assert target_ranks(queries, corpus, targets, tile=tile).tolist() == expected
 
 
-@settings(max_examples=80)
 @given(searches(), st.lists(st.integers(0, 60), max_size=4), st.randoms())
 def test_counts_of_shards_in_any_order_add_up_to_the_ranks(search: tuple, cuts: list[int], random: object) -> None:
     queries, corpus, targets = search
@@ -92,7 +90,6 @@ def test_counts_of_shards_in_any_order_add_up_to_the_ranks(search: tuple, cuts: 
     assert (1 + sum(counts)).tolist() == sorted_ranks(queries, corpus, targets)
 
 
-@settings(max_examples=60)
 @given(searches(), st.tuples(st.integers(1, 7), st.integers(1, 70)))
 def test_tiles_multiplied_as_halves_change_no_rank(search: tuple, tile: tuple[int, int]) -> None:
     queries, corpus, targets = search

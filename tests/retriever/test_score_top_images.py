@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from players import Answering, Asking, query
 from retriever.searching import DIMENSION, Hashing, corpus, dialogs, vector
@@ -86,7 +86,6 @@ def unit(numbers: np.ndarray) -> np.ndarray:
     return numbers / np.linalg.norm(numbers, axis=1, keepdims=True)
 
 
-@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 6), st.integers(0, 40))
 def test_a_target_of_rank_r_is_number_r_of_the_best_images_or_none_of_them(
     seed: int, images: int, different: int, cut: int

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatir.errors import InputError
@@ -21,7 +21,6 @@ def unit(count: int, d: int = 64, seed: int = 0) -> torch.Tensor:
     return torch.nn.functional.normalize(vectors, dim=1)
 
 
-@settings(max_examples=300)
 @given(
     st.floats(allow_nan=False, width=32) | st.floats(-1e-40, 1e-40) | st.floats(-65600, 65600),
     st.sampled_from(list(UNITS)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatir.errors import InputError
@@ -25,7 +25,6 @@ def vectors(count: int, d: int, seed: int) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.randn(count, d, generator=torch.Generator().manual_seed(seed)), dim=1)
 
 
-@settings(max_examples=150)
 @given(
     st.integers(0, 10**6),
     st.integers(1, 90),

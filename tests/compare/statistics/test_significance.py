@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
@@ -72,7 +72,6 @@ def holm_by_hand(family: list[float], alpha: float) -> list[bool]:
     return rejected
 
 
-@settings(max_examples=40)
 @given(families)
 def test_adjusted_p_s_are_statsmodels(family: list[float]) -> None:
     adjusted, _ = holm(family)

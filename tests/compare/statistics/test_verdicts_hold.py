@@ -82,7 +82,7 @@ def test_a_retriever_that_knows_nothing_decides_for_nobody_though_more_draws_fin
     assert ungated > 30, "the lottery that the gate is there for"
 
 
-@pytest.mark.thorough
+@pytest.mark.evidence
 @pytest.mark.parametrize("kinds", [("same", "new"), ("half", "new"), ("new", "new")])
 @pytest.mark.parametrize("images", [15, 30, 100])
 @pytest.mark.parametrize("query", QUERIES)
@@ -94,7 +94,7 @@ def test_verdicts_are_false_at_most_5_times_in_100(
     assert decided <= likely_counts(400, 0.05)[1]
 
 
-@pytest.mark.parametrize(("images", "simulations"), [(15, 30), pytest.param(30, 400, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(("images", "simulations"), [(15, 30), pytest.param(30, 400, marks=pytest.mark.evidence)])
 def test_runs_that_were_stopped_at_their_hits_get_no_verdict_about_retrieval(images: int, simulations: int) -> None:
     for seed in range(simulations):
         world = World(seed, images, 0.5, of_set)
@@ -104,7 +104,7 @@ def test_runs_that_were_stopped_at_their_hits_get_no_verdict_about_retrieval(ima
         assert not family(*ranks)
 
 
-@pytest.mark.thorough
+@pytest.mark.evidence
 @pytest.mark.parametrize(("images", "least"), [(15, 0.65), (30, 0.85), (100, 0.99)])
 def test_a_real_difference_is_found_nearly_as_often_with_the_gate(images: int, least: float) -> None:
     simulations = 400
@@ -193,7 +193,7 @@ def test_people_s_questions_about_scenes_are_still_found_better(searched: tuple[
     assert found["bri"].decided
 
 
-@pytest.mark.thorough
+@pytest.mark.evidence
 def test_with_random_images_as_targets_nobody_asks_better(searched: tuple[Corpus, dict[str, Tensor]]) -> None:
     rng, simulations = np.random.default_rng(0), 400
     decided = ungated = 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from compare.comparisons import compared, side_by_side
 from compare.full_comparison import HOSTILE, PLAIN, full
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -131,7 +131,6 @@ def test_no_address_becomes_a_link(link):
     assert f"{link} (baseline)" in lines_of(read(side_by_side(compared(link))), "td_open")
 
 
-@settings(max_examples=50)
 @given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
 def test_any_text_is_read_as_it_stands(name, sentence):
     made = side_by_side(compared(name), compared("B"))

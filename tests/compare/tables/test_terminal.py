@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from compare.comparisons import compared, side_by_side
 from compare.full_comparison import HOSTILE, PLAIN, full
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -125,7 +125,6 @@ def test_no_text_reaches_the_terminal_as_a_command(width, color):
     assert r"\x1b[31mred\x1b[0m\r\n" in text
 
 
-@settings(max_examples=25)
 @given(st.text(min_size=1, max_size=40), st.text(max_size=60))
 def test_nothing_unprintable_is_ever_shown(name, sentence):
     made = side_by_side(compared(name), compared("B"))

@@ -1,0 +1,65 @@
+"""What tests cost: the seconds of each folder beside its budget, and tests that take long without a mark that says so.
+
+Processor time is what counts against a single test, its child processes included: on a machine that others use, a wall
+clock tells more of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+
+MOST = 5.0
+"""Processor seconds that a test may take unless it is marked with one of `LONG`."""
+LONG = ("slow", "pages", "evidence")
+
+BUDGETS: dict[str, int] = {}
+"""Seconds that the tests of a folder should take together on two cores, a core each."""
+
+_spent: defaultdict[str, float] = defaultdict(float)
+_long: list[str] = []
+
+
+def _processor_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Note how much processor time a test takes."""
+    before = _processor_seconds()
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append(("processor_seconds", _processor_seconds() - before))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up what a test, its preparation and its end took."""
+    folder = report.nodeid.split("/")[1] if report.nodeid.count("/") > 1 else "."
+    _spent[folder] += report.duration
+    taken = dict(report.user_properties).get("processor_seconds", 0.0)
+    if report.when == "call" and taken > MOST and not any(mark in report.keywords for mark in LONG):
+        _long.append(f"{report.nodeid}: {taken:.1f} s")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where a test that is not marked took long."""
+    if _long and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the seconds of each folder, and the tests that took long."""
+    if len(_spent) > 1:
+        terminalreporter.section("seconds")
+        for folder, seconds in sorted(_spent.items(), key=lambda item: -item[1]):
+            budget = BUDGETS.get(folder)
+            terminalreporter.write_line(f"{folder:<12} {seconds:6.0f}" + (f" of {budget:4d}" if budget else ""))
+    for line in _long:
+        terminalreporter.write_line(
+            f"not marked as slow, but took more than {MOST:g} s of a processor: {line}", red=True
+        )
