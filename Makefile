@@ -10,13 +10,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 demo: $(VENV)/installed
 	$(BIN)/chatir demo $(ARGS)
 
-# Two at a time, a file each; make test ARGS="-n 0 -k resume" for some of them, one after the other.
+# All but what takes long, two at a time; make test ARGS="-n 0 -k resume" for some of them, one after the other.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not pages and not thorough" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not pages and not evidence" $(ARGS)
 
-# With the simulations that hold the statistics to what they promise: some ten minutes more.
-test-all: test
-	$(BIN)/python -m pytest -n 2 -m thorough $(ARGS)
+# Everything, as CI does: also slow tests, the pages, the simulations that hold the statistics to what they promise,
+# and more examples of each property.
+test-all: $(VENV)/dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile evidence $(ARGS)
 
 # Types what README and the pages in docs/ show, each in a fresh folder; make pages ARGS="-k tutorial" for one of them.
 pages: $(VENV)/dev

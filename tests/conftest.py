@@ -1,5 +1,6 @@
 """What all tests share: one thread for torch, and the released files where they are at hand."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,13 @@ settings.load_profile("quick")
 # Before torch is imported, here or in a child process: two cores are shared by tests that run at once.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_objects_to_collect() -> None:
+    """Spare the garbage collector what is imported by now: code that meets a lack of memory calls it often."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

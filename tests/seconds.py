@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -39,8 +40,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Add up what a test, its preparation and its end took."""
-    folder = report.nodeid.split("/")[1] if report.nodeid.count("/") > 1 else "."
-    _spent[folder] += report.duration
+    folder = PurePosixPath(report.nodeid.partition("::")[0]).parts[1:-1][:1] or (".",)
+    _spent[folder[0]] += report.duration
     taken = dict(report.user_properties).get("processor_seconds", 0.0)
     if report.when == "call" and taken > MOST and not any(mark in report.keywords for mark in LONG):
         _long.append(f"{report.nodeid}: {taken:.1f} s")

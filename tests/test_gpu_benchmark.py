@@ -12,6 +12,7 @@ from benchmarks.gpu import __main__ as bench
 from benchmarks.gpu.common import Bench, Row
 
 
+@pytest.mark.slow
 def test_each_part_runs_and_what_recovers_gives_the_same_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,7 @@ def test_peoples_questions_are_answered_as_right_as_the_model_card_says(typed: T
     assert right("outputs/Human_BLIP2.json") >= 0.99
 
 
+@pytest.mark.slow
 def test_whatever_the_batches_and_the_memory_for_images_the_file_is_the_same(typed: Typed) -> None:
     files = []
     for name, batch, kept in (("a", 16, 1024), ("b", 3, 1), ("c", 1, 1)):
@@ -234,6 +235,7 @@ def test_backend_lavis_is_blip2_lavis_with_its_options(tmp_path: Path, monkeypat
         build("answerers", "blip2", {"backend": "lavis", "model": "x"})
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(scenes: Path, typed: Typed) -> None:
     assert typed("--out", "whole.json")[0] == 0
     command = [sys.executable, "-m", "chatir", "simulate", "--questioner", "human", "--answerer", "blip2"]

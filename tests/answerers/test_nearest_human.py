@@ -70,12 +70,6 @@ def test_threshold_and_words_are_options_and_fix_the_run(answerer: NearestHuman)
         build("answerers", "nearest-human", {"threshold": "2"})
 
 
-def test_a_batch_changes_nothing(answerer: NearestHuman) -> None:
-    together = answers(answerer, STREET, "colour?", "people?", "is there a car?", "sun?")
-    fresh = build("answerers", "nearest-human", {})
-    assert [answers(fresh, STREET, q)[0] for q in ("colour?", "people?", "is there a car?", "sun?")] == together
-
-
 def test_people_s_own_questions_about_real_images_get_their_own_answers(answerer: NearestHuman, shared: Path) -> None:
     released = read_dialogs(shared / "data" / "chatir" / "dialogues" / "VisDial_v1.0_queries_val.json")[:20]
     for dialog in released:

@@ -53,6 +53,7 @@ def told(stderr: str) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("light")
 def test_install_makes_it_once_and_anew_when_asked_to(typed: Typed, tmp_path: Path) -> None:
     folder = tmp_path / "data" / "lavis"
@@ -108,6 +109,7 @@ def test_somebody_elses_environment_in_that_place_is_left_alone(typed: Typed, tm
     assert (folder / "mine.txt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("light")
 def test_a_removal_that_is_interrupted_leaves_no_ruin_that_counts_as_whole(
     typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -137,6 +139,7 @@ def test_without_an_environment_the_player_names_the_command(typed: Typed, tmp_p
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("light")
 def test_an_environment_that_cannot_import_lavis_is_made_anew(typed: Typed, tmp_path: Path) -> None:
     worker_process.SCRIPT.write_text("import sys\nsys.exit('lavis is broken')\n")

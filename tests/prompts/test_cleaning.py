@@ -502,6 +502,7 @@ def test_what_people_answer_needs_no_cleaning_and_gets_none(shared: Path) -> Non
     assert sum(clean_answer(answer) == answer for answer in answers) >= 0.999 * len(answers)
 
 
+@pytest.mark.slow
 def test_no_label_of_the_released_files_is_left(shared: Path) -> None:
     released = shared / "data" / "chatir" / "dialogues" / "FLAN_ALPACA_XXL_BLIP2.json"
     rounds = [turn for dialog in read_dialogs(released) for turn in dialog.rounds]

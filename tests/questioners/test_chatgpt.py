@@ -237,11 +237,3 @@ def test_a_completion_becomes_a_reply(raw: str, cut: bool, text: str | None, kin
 class Counting(Answering):
     def answer(self, dialogs: Sequence[Dialog], questions: Sequence[str]) -> list[Reply]:
         return [Reply("yes") for _ in dialogs]
-
-
-def test_a_player_may_be_used_in_one_run_after_another(tmp_path: Path) -> None:
-    with ChatServer() as server:
-        questioner = build("questioners", "chatgpt", {"base_url": server.url, "model": "m"})
-        for name in ("a", "b"):
-            assert simulate(targets(3), questioner, Counting(), out=tmp_path / f"{name}.json", rounds=2).dialogs == 3
-        assert len(server.requests) == 12

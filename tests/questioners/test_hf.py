@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from models import tiny_models
-from players import Answering
 
 from chatir import Dialog, Round
 from chatir.datasets.scenes.folder import scene_dialogs
@@ -26,7 +25,6 @@ from chatir.prompts.cleaning import clean_question
 from chatir.questioners import flan
 from chatir.questioners.hf import HF, Options
 from chatir.questioners.prompted import first_unasked, question_reply
-from chatir.simulate import Targets, read_dialogs, simulate, write_dialogs
 
 T5 = str(checkpoints()["t5"])
 DIALOGS = [dialog for _, dialog in scene_dialogs(12, seed=5)]
@@ -91,17 +89,6 @@ def test_first_unasked_asks_the_best_of_the_beams_that_the_dialog_has_not_asked(
         assert chosen.others == ()
     assert first_unasked(beams, completion).text == completion.text
     assert questioner.ask([dialog])[0].text == beams[0]
-
-
-def test_a_run_over_batches_is_the_run_of_single_dialogs(tmp_path: Path) -> None:
-    write_dialogs(tmp_path / "targets.json", DIALOGS)
-    runs = []
-    for size in (1, 5):
-        questioner, out = t5(decode="sample", temperature=1.2, batch_size=size), tmp_path / f"{size}.json"
-        simulate(Targets(tmp_path / "targets.json", 6), questioner, Answering(), out=out, rounds=3)
-        runs.append([[turn.question for turn in dialog.rounds] for dialog in read_dialogs(out)])
-    assert runs[0] == runs[1]
-    assert [len(questions) for questions in runs[0]] == [3] * 6
 
 
 @pytest.mark.parametrize(

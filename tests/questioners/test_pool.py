@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from players import Answering, answer, said
+from players import Answering, said
 
-from chatir import Dialog, Reply, Round
+from chatir import Dialog, Round
 from chatir.datasets.data_folder import TARGETS
 from chatir.dialog import UNUSABLE
 from chatir.errors import InputError
@@ -139,22 +138,6 @@ def test_questions_that_were_asked_about_that_image_only_are_left_out(pool: Make
     assert picked(pool(*dialogs, own="true"), TARGET) == secret
 
 
-def test_a_batch_changes_nothing(pool: MakePool) -> None:
-    questions = pool(asked(*TWELVE))
-    moments = random.Random(3)
-    words = ["a", "cat", "on", "the", "red", "car", "in", "sun", "kitchen", "match"]
-    dialogs = [Dialog(f"{n}.jpg", " ".join(moments.choices(words, k=moments.randint(1, 40)))) for n in range(40)]
-    together = [reply.text for reply in questions.ask(dialogs)]
-    order = moments.sample(range(40), 40)
-    for size in (1, 7):
-        again: dict[int, str | None] = {}
-        for start in range(0, 40, size):
-            batch = order[start : start + size]
-            again |= zip(batch, (reply.text for reply in questions.ask([dialogs[n] for n in batch])), strict=True)
-        assert [again[n] for n in range(40)] == together
-    assert len({*together}) > 3
-
-
 def test_a_batch_changes_nothing_even_where_the_last_bit_decides(
     pool: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,23 +209,6 @@ def test_images_are_of_the_config_only_where_they_fix_what_is_asked(pool: MakePo
     here, there = asked("is it red?", image="a.jpg"), asked("is it red?", image="b.jpg")
     assert pool(here).config != pool(there).config
     assert pool(here, own=True).config == pool(there, own=True).config
-
-
-def test_a_run_that_was_stopped_goes_on_to_the_same_dialogs(pool: MakePool, tmp_path: Path) -> None:
-    targets = [Dialog(f"{n}.jpg", caption) for n, caption in enumerate(("a cat", "a red bus", "a kitchen", "a match"))]
-    simulate(targets, pool(asked(*TWELVE), batch_size=3), Answering(), out=tmp_path / "whole.json", rounds=10)
-
-    def stops(dialog: Dialog, question: str) -> Reply:
-        if dialog.image == "2.jpg" and len(dialog.rounds) == 4:
-            raise InputError("stopped on purpose")
-        return answer(dialog, question)
-
-    with pytest.raises(InputError, match="stopped on purpose"):
-        simulate(targets, pool(asked(*TWELVE)), Answering(stops), out=tmp_path / "x.json", rounds=10)
-    simulate(targets, pool(asked(*TWELVE), file="renamed.json"), Answering(), out=tmp_path / "x.json", rounds=10)
-    assert (tmp_path / "x.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
-    with pytest.raises(InputError, match=r"config\.pool\.sha256"):
-        simulate(targets, pool(asked(*TWELVE[::-1])), Answering(), out=tmp_path / "x.json", rounds=10)
 
 
 @pytest.mark.parametrize(
