@@ -36,7 +36,6 @@ from chatir.measures.counts import (
     repetition,
 )
 from chatir.measures.names import PRIMARY_K
-from chatir.measures.retrieval_by_dialog import image_weights
 from chatir.run.dialogue_files import dialogue_files
 from chatir.run.runs import Run, read_runs
 
@@ -119,15 +118,15 @@ def compare(
 def _compared(
     run: Run, dialogs: tuple[Dialog, ...], retrieval: Mapping[str, Retrieval], near: Counts | None
 ) -> ComparedRun:
-    counts, weights = dialog_counts(dialogs, near), image_weights([dialog.image for dialog in dialogs])
+    counts = dialog_counts(dialogs, near)
     wrong = defects(dialogs)
     asks = not most_lack_questions(wrong, int(counts.rounds.sum()))
     return ComparedRun(
         run=run,
         dialogs=dialogs,
         counts=counts,
-        repetition=repetition(counts, weights) if asks else None,
-        language=language(counts, weights) if asks else None,
+        repetition=repetition(counts) if asks else None,
+        language=language(counts) if asks else None,
         defects=wrong,
         retrieval=retrieval,
     )

@@ -26,7 +26,7 @@ class ComparedRun:
 
     - `run`: the dialogue file, whole, and what its run file tells
     - `counts`: figures of each dialog
-    - `repetition`, `language`, `defects`: named and counted as `compare --format json` prints them: means over images,
+    - `repetition`, `language`, `defects`: named and counted as `compare --format json` prints them: means over dialogs,
       `dialogs_with_repeats` a share (0 to 1), defects in rounds; repetition and language are None where most rounds
       hold no question
     - `retrieval`: how each retriever found the targets in its corpus, by the label that tells these from others

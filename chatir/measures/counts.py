@@ -93,38 +93,33 @@ def most_lack_questions(defects: Mapping[str, int], rounds: int) -> bool:
     return 2 * defects["missing_question_mark"] > rounds
 
 
-def repetition(counts: DialogCounts, weights: Figures | None = None) -> dict[str, float | None]:
+def repetition(counts: DialogCounts) -> dict[str, float | None]:
     """How a run repeats itself: means over dialogs; `dialogs_with_repeats` is a share, 0 to 1.
 
-    `onset_round` is the mean round of the first repeat over the dialogs that have one, None where none has. weights:
-    what each dialog counts [dialogs], all alike unless given.
+    `onset_round` is the mean round of the first repeat over the dialogs that have one, None where none has.
     """
     repeated = counts.repeats > 0
 
     def mean(figures: Counts | NDArray[np.bool_]) -> float:
-        return float(np.average(figures, weights=weights))
+        return float(np.mean(figures))
 
-    onset = counts.onset[repeated], None if weights is None else weights[repeated]
     told: dict[str, float | None] = {
         "repeats_per_dialog": mean(counts.repeats),
         "exact_repeats_per_dialog": mean(counts.exact_repeats),
         "dialogs_with_repeats": mean(repeated),
         "unique_questions_per_dialog": mean(counts.rounds - counts.repeats),
-        "onset_round": float(np.average(onset[0], weights=onset[1])) if repeated.any() else None,
+        "onset_round": float(counts.onset[repeated].mean()) if repeated.any() else None,
     }
     if counts.near_duplicates is not None:
         told["near_duplicates_per_dialog"] = mean(counts.near_duplicates)
     return told
 
 
-def language(counts: DialogCounts, weights: Figures | None = None) -> dict[str, float | None]:
-    """What a run's texts are like: distinct tokens, means over dialogs; words, means over rounds (None without one).
-
-    weights: what each dialog counts [dialogs], all alike unless given.
-    """
+def language(counts: DialogCounts) -> dict[str, float | None]:
+    """What a run's texts are like: distinct tokens, means over dialogs; words, means over rounds (None without one)."""
 
     def mean(figures: Counts) -> float:
-        return float(np.average(figures, weights=weights))
+        return float(np.mean(figures))
 
     rounds = mean(counts.rounds)
     return {

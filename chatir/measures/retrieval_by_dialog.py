@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,21 +10,30 @@ from chatir.measures.retrieval import Figures, Ranks, best_ranks
 
 
 def per_image(values: Figures, images: Sequence[str]) -> Figures:
-    """Figures of dialogs [dialogs, ...] as means over the dialogs of each image [images, ...]."""
-    places = {image: place for place, image in enumerate(dict.fromkeys(images))}
-    if len(places) == len(values):
+    """Figures of dialogs [dialogs, ...] as one of each image [images, ...], with the same mean.
+
+    An image's figure is the sum over its dialogs, over the mean number of dialogs of an image: it is the image that is
+    drawn or flipped in a resample, and it counts with all of its dialogs (see `image_sizes`).
+    """
+    places = _places(images)
+    if places is None:
         return values
-    of_dialogs = np.array([places[image] for image in images])
-    sums = np.zeros((len(places), *values.shape[1:]))
-    np.add.at(sums, of_dialogs, values)
-    counts = np.bincount(of_dialogs).reshape(-1, *[1] * (values.ndim - 1))
-    return np.asarray(sums / counts)
+    sums = np.zeros((max(places) + 1, *values.shape[1:]))
+    np.add.at(sums, places, values)
+    return np.asarray(sums * (len(sums) / len(values)))
 
 
-def image_weights(images: Sequence[str]) -> Figures | None:
-    """What each dialog counts in a mean over images [dialogs]; None where each image has one dialog."""
-    counts = Counter(images)
-    return None if len(counts) == len(images) else np.array([1 / counts[image] for image in images])
+def image_sizes(images: Sequence[str]) -> Figures | None:
+    """The dialogs of each image, over their mean [images]; None where each image has as many as any other."""
+    places = _places(images)
+    counts = np.bincount([0] if places is None else places)
+    return None if (counts == counts[0]).all() else np.asarray(counts / counts.mean())
+
+
+def _places(images: Sequence[str]) -> list[int] | None:
+    """The number of each dialog's image [dialogs], in the order of their first dialogs; None if each has one."""
+    numbers = {image: number for number, image in enumerate(dict.fromkeys(images))}
+    return None if len(numbers) == len(images) else [numbers[image] for image in images]
 
 
 def hits(ranks: Ranks, k: int) -> Figures:

@@ -18,6 +18,7 @@ from chatir.compare.comparison import Difference
 from chatir.compare.tables import tables
 from chatir.dialog import Round
 from chatir.measures.ranks import DialogRanks
+from chatir.measures.retrieval import best_log_rank_integral, hits_at_k, mean_reciprocal_rank
 from chatir.run.file import RunFile
 from chatir.run.ranks import RunRanks
 from chatir.simulate import write_dialogs
@@ -376,7 +377,7 @@ def test_questions_of_dialogs_of_other_lengths_are_counted_but_not_compared(tmp_
     assert any("A 3.00, B 2.00 rounds on average" in note for note in found.notes)
 
 
-def test_tables_and_differences_are_over_the_same_images_however_many_dialogs_one_has(tmp_path: Path) -> None:
+def test_figures_are_means_over_dialogs_as_score_prints_them_however_many_an_image_has(tmp_path: Path) -> None:
     captions = [Dialog("many.jpg", f"caption {n}", id=f"many{n}") for n in range(5)]
     captions += [Dialog(f"{n}.jpg", "a caption", id=str(n)) for n in range(3)]
 
@@ -392,14 +393,21 @@ def test_tables_and_differences_are_over_the_same_images_however_many_dialogs_on
     comparison = compare(files)
     a, b = comparison.runs
     found = primary(comparison)
-    assert a.repetition["repeats_per_dialog"] == pytest.approx(2 / 4)
-    assert found["repeats_per_dialog"].delta == pytest.approx(-2 / 4)
+    assert a.repetition["repeats_per_dialog"] == pytest.approx(10 / 8)
+    assert found["repeats_per_dialog"].delta == pytest.approx(-10 / 8)
     tokens = next(one for one in comparison.differences if one.metric == "unique_question_tokens_per_dialog")
     key = "unique_question_tokens_per_dialog"
     assert (b.language[key] or 0) - (a.language[key] or 0) == pytest.approx(tokens.delta)
     assert b.retrieval["CLIP"].bri - a.retrieval["CLIP"].bri == pytest.approx(found["bri"].delta)
     mrr = [run.retrieval["CLIP"].curves["mrr"].values[-1] for run in (a, b)]
-    assert mrr[1] == pytest.approx((1 + 3 / 3) / 4)
+    assert mrr[1] == pytest.approx((1 + 7 / 3) / 8)
+    for run in (a, b):
+        own = run.retrieval["CLIP"]
+        assert own.bri == pytest.approx(best_log_rank_integral(own.ranks))
+        assert own.curves["mrr"].values == pytest.approx(mean_reciprocal_rank(own.ranks))
+        assert own.curves["hits@10"].values == pytest.approx(hits_at_k(own.ranks, 10))
+    (summary,) = (one for one in comparison.summaries if one.name == "A")
+    assert summary.estimates[0].low <= 10 / 8 <= summary.estimates[0].high
 
 
 def test_failed_dialogs_of_one_image_count_as_one(tmp_path: Path) -> None:
@@ -413,12 +421,12 @@ def test_failed_dialogs_of_one_image_count_as_one(tmp_path: Path) -> None:
     assert failed.p > 0.9
 
 
-def test_bounds_are_means_over_images_too(tmp_path: Path) -> None:
+def test_bounds_are_means_over_dialogs_too(tmp_path: Path) -> None:
     captions = [Dialog("many.jpg", f"caption {n}", id=f"many{n}") for n in range(5)]
     captions += [Dialog(f"{n}.jpg", "a caption", id=str(n)) for n in range(3)]
     files = [made_run(tmp_path, "A", targets=captions), made_run(tmp_path, "B", targets=captions, failing=("0.jpg",))]
     (bound,) = compare(files).bounds
-    assert (bound.low, bound.high) == pytest.approx((0, 2 / 4))
+    assert (bound.low, bound.high) == pytest.approx((0, 2 / 8))
 
 
 def test_nobody_is_best_at_repeating_little_where_others_ask_more(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from chatir.measures.retrieval import Figures, Ranks, chance_of_hits, chance_of_
 from chatir.measures.retrieval_by_dialog import (
     best_log_rank_integrals,
     hits,
-    image_weights,
+    image_sizes,
     own_ranks,
     per_image,
     recall,
@@ -52,7 +52,7 @@ class Retrieval:
 
     - `ranking`: the retriever with all that fixes its vectors, and the corpus
     - `ranks`: 1-based [rounds + 1, dialogs], 0 beyond the end of a dialog
-    - `curves`: `hits@K` and `recall@K` (percent) for each K, `atr`, `mrr`, means over images; `bri`: one figure
+    - `curves`: `hits@K` and `recall@K` (percent) for each K, `atr`, `mrr`, means over dialogs; `bri`: one figure
     - `chance`: what `hits@K` and `recall@K` (percent) would be if targets were drawn at random from the corpus
       [rounds + 1], nan where the best images were not kept
     - `truncated`: percent of dialogs whose text is longer than the retriever reads [rounds + 1], None if it cannot tell
@@ -151,18 +151,17 @@ def _retrieval(
     seed: int,
 ) -> Retrieval:
     ranks, images = rank_table(found, rounds), [dialog.image for dialog in dialogs]
-    weights = image_weights(images)
     chance = {f"recall@{k}": np.full(rounds + 1, chance_of_recall(k, ranking.images)) for k in ks}
     for k in ks:
         drawn = chance_of_hits([one.top for one in found], k, ranking.images, rounds)
-        chance[f"hits@{k}"] = np.average(drawn, axis=1, weights=weights)
+        chance[f"hits@{k}"] = drawn.mean(axis=1)
     measured = {f"hits@{k}": hits(ranks, k) for k in ks} | {f"recall@{k}": recall(ranks, k) for k in ks}
     measured |= {"atr": own_ranks(ranks), "mrr": 1 / own_ranks(ranks)}
     return Retrieval(
         ranking=ranking,
         ranks=ranks,
         curves=_curves(measured, images, ranking.images, seed),
-        bri=float(np.average(best_log_rank_integrals(ranks), weights=weights)),
+        bri=float(best_log_rank_integrals(ranks).mean()),
         chance=chance,
         truncated=truncated_share(ranks, [one.truncated for one in found]),
         top=tuple(one.top[: rounds + 1] for one in found if one.top) if all(one.top for one in found) else None,
@@ -174,7 +173,8 @@ def _curves(measured: Mapping[str, Figures], images: Sequence[str], corpus: int,
     values = per_image(np.concatenate(list(measured.values()), axis=1), images)
     given = ~np.isnan(values).any(axis=0)
     means = np.full((BAND_RESAMPLES, values.shape[1]), np.nan)
-    means[:, given] = resampled_means(values[:, given], BAND_RESAMPLES, Stream.CURVE_BANDS.generator(seed))
+    rng = Stream.CURVE_BANDS.generator(seed)
+    means[:, given] = resampled_means(values[:, given], BAND_RESAMPLES, rng, image_sizes(images))
     curves, start = {}, 0
     for name, own in measured.items():
         columns = np.arange(start, start := start + own.shape[1])

@@ -107,7 +107,13 @@ def descriptive_differences(pairs: Sequence[Pair], rounds: int, ks: Sequence[int
     level = 1 - ALPHA
     levels, mean_ranks = np.full(len(columns), level), [column.measured.metric == "atr" for column in columns]
     low, high = intervals(
-        deltas, levels, DESCRIPTIVE_RESAMPLES, Stream.DESCRIPTIVE_INTERVALS, seed, skewed=np.array(mean_ranks)
+        deltas,
+        levels,
+        DESCRIPTIVE_RESAMPLES,
+        Stream.DESCRIPTIVE_INTERVALS,
+        seed,
+        columns[0].a.sizes,
+        skewed=np.array(mean_ranks),
     )
     found = [columns[place].difference(low[place], high[place], level) for place in range(len(columns))]
     told = _with_p_of_ranks(found, deltas, seed)
@@ -120,21 +126,23 @@ def intervals(
     resamples: int,
     stream: Stream,
     seed: int,
+    sizes: Figures | None,
     skewed: NDArray[np.bool_] | None = None,
 ) -> tuple[Figures, Figures]:
     """Bootstrap intervals of the mean of each column; BCa for those that are skewed, else percentile.
 
-    deltas: [images, columns]. levels: shares [columns]. Both ends are [columns]. As many columns at a time as memory
+    deltas: [images, columns]. levels: shares [columns]. sizes: as `resampled_means` takes them [images]. Both ends are
+    [columns]. As many columns at a time as memory
     has room for; the same images are drawn for all.
     """
     low, high = np.empty(len(levels)), np.empty(len(levels))
     at_once = max(1, _CELLS // resamples)
     for start in range(0, len(levels), at_once):
         part = slice(start, start + at_once)
-        means = resampled_means(deltas[:, part], resamples, stream.generator(seed))
+        means = resampled_means(deltas[:, part], resamples, stream.generator(seed), sizes)
         low[part], high[part] = percentile_interval(means, levels[part])
         if skewed is not None and (chosen := skewed[part]).any():
-            ends = bca_interval(deltas[:, part][:, chosen], means[:, chosen], levels[part][chosen])
+            ends = bca_interval(deltas[:, part][:, chosen], means[:, chosen], levels[part][chosen], sizes)
             low[part][chosen], high[part][chosen] = ends
     return low, high
 
@@ -175,6 +183,7 @@ def _curve_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> Iterato
             if not curve:
                 continue
             deltas = np.stack([column.delta for column in curve], axis=1)
-            means = resampled_means(deltas, DESCRIPTIVE_RESAMPLES, Stream.CURVE_DIFFERENCES.generator(seed))
+            rng = Stream.CURVE_DIFFERENCES.generator(seed)
+            means = resampled_means(deltas, DESCRIPTIVE_RESAMPLES, rng, pair[0].sizes)
             for column, low, high in zip(curve[:-1], *max_t_band(deltas, means, 1 - ALPHA), strict=False):
                 yield column.difference(low, high, 1 - ALPHA)

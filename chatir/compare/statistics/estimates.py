@@ -22,7 +22,7 @@ def summaries(sides: Sequence[Side], rounds: int, seed: int) -> list[Summary]:
     if not wanted:
         return [Summary(side.name, tuple(run.name for run in side.runs), ()) for side in sides]
     values = np.stack([side[measured] for side, measured in wanted], axis=1)
-    means = resampled_means(values, DESCRIPTIVE_RESAMPLES, Stream.ESTIMATES.generator(seed))
+    means = resampled_means(values, DESCRIPTIVE_RESAMPLES, Stream.ESTIMATES.generator(seed), sides[0].sizes)
     found: dict[str, list[RunFigure]] = {side.name: [] for side in sides}
     for place, (side, measured) in enumerate(wanted):
         found[side.name].append(_estimate(side, measured, values[:, place], means[:, place]))

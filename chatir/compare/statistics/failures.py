@@ -18,7 +18,7 @@ from chatir.measures.names import PRIMARY_K
 from chatir.measures.questions import repeats
 from chatir.measures.ranks import rank_table
 from chatir.measures.retrieval import Figures, Ranks
-from chatir.measures.retrieval_by_dialog import best_log_rank_integrals, hits, per_image
+from chatir.measures.retrieval_by_dialog import best_log_rank_integrals, hits, image_sizes, per_image
 from chatir.run.ranks import Ranking
 from chatir.run.runs import Run
 
@@ -65,7 +65,8 @@ def failure_differences(pairs: Sequence[Pair], seed: int) -> Iterator[Difference
     """The share of failed dialogs of both sides, in percent of the targets that both had."""
     for found in failed_pairs(pairs):
         delta = 100 * per_image(found.failed(found.b) - found.failed(found.a), found.images)
-        means = resampled_means(delta[:, np.newaxis], DESCRIPTIVE_RESAMPLES, Stream.FAILURE_INTERVALS.generator(seed))
+        rng, sizes = Stream.FAILURE_INTERVALS.generator(seed), image_sizes(found.images)
+        means = resampled_means(delta[:, np.newaxis], DESCRIPTIVE_RESAMPLES, rng, sizes)
         low, high = percentile_interval(means[:, 0], 1 - ALPHA)
         single = len(found.a.runs) == len(found.b.runs) == 1 and len(delta) == len(found.targets)
         counts = int((delta < 0).sum()), int((delta > 0).sum())

@@ -33,7 +33,7 @@ def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[D
     columns = [Paired.of(pair, one) for pair in pairs for one in _primary(pair, rounds)]
     if not columns:
         return []
-    resamples = resamples_needed(len(columns))
+    resamples, sizes = resamples_needed(len(columns)), columns[0].a.sizes
     deltas = np.stack([column.delta for column in columns], axis=1)
     tests = ["sign-flip" if column.discordant is None else "mcnemar" for column in columns]
     p = _p_of_each(columns, deltas, resamples, seed)
@@ -42,9 +42,9 @@ def primary_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> list[D
     adjusted, levels = holm(gated, ALPHA)
     least, _ = holm([_least_p(column, resamples) for column in columns], ALPHA)
     ungated, ungated_levels = holm(p, ALPHA)
-    low, high = intervals(deltas, levels, resamples, Stream.PRIMARY_INTERVALS, seed)
+    low, high = intervals(deltas, levels, resamples, Stream.PRIMARY_INTERVALS, seed, sizes)
     plain = np.full(len(columns), 1 - ALPHA)
-    plain_low, plain_high = intervals(deltas, plain, DESCRIPTIVE_RESAMPLES, Stream.PLAIN_INTERVALS, seed)
+    plain_low, plain_high = intervals(deltas, plain, DESCRIPTIVE_RESAMPLES, Stream.PLAIN_INTERVALS, seed, sizes)
     found = []
     for place, column in enumerate(columns):
         one = replace(

@@ -43,16 +43,23 @@ def sign_flip_p(differences: ArrayLike, resamples: int, rng: np.random.Generator
     return np.asarray(as_extreme / (resamples + 1))
 
 
-def resampled_means(values: ArrayLike, resamples: int, rng: np.random.Generator) -> Figures:
+def resampled_means(
+    values: ArrayLike, resamples: int, rng: np.random.Generator, sizes: Figures | None = None
+) -> Figures:
     """Means of each column over n images drawn with replacement [resamples, m]: the bootstrap of values[n, m].
+
+    sizes: the dialogs of each image, over their mean [n], where these differ and values[n, m] are `per_image`'s: a mean
+    over dialogs is a ratio of sums over images, and so is each resampled one (Davison & Hinkley 1997, 3.8).
 
     A draw takes the same images for all columns. Of differences between two runs, or of several runs' columns side by
     side, this is the paired bootstrap (Davison & Hinkley 1997, 2.2).
     """
     drawn_from = _table(values, "values")
     images = len(drawn_from)
-    means = [_draw_counts(chunk, images, rng) @ drawn_from / images for chunk in _chunks(resamples, images)]
-    return np.concatenate(means)
+    draws = (_draw_counts(chunk, images, rng) for chunk in _chunks(resamples, images))
+    if sizes is None:
+        return np.concatenate([counts @ drawn_from / images for counts in draws])
+    return np.concatenate([counts @ drawn_from / (counts @ sizes)[:, np.newaxis] for counts in draws])
 
 
 def percentile_interval(means: ArrayLike, level: ArrayLike) -> tuple[Figures, Figures]:
@@ -66,12 +73,15 @@ def percentile_interval(means: ArrayLike, level: ArrayLike) -> tuple[Figures, Fi
     return _ends(columns, tail, 1 - tail, shape)
 
 
-def bca_interval(values: ArrayLike, means: ArrayLike, level: ArrayLike) -> tuple[Figures, Figures]:
+def bca_interval(
+    values: ArrayLike, means: ArrayLike, level: ArrayLike, sizes: Figures | None = None
+) -> tuple[Figures, Figures]:
     """Low and high end of the bias-corrected and accelerated interval of a mean (Efron 1987), for skewed figures.
 
-    values[n, m] or [n], and means[B, m] or [B]: what `resampled_means` made of them. level: as for
-    `percentile_interval`. Resampled means that equal the observed one count half as below it; the acceleration is by
-    the jackknife, which for a mean is the skewness / 6 sqrt(n). A column without spread has an interval of one point.
+    values[n, m] or [n], and means[B, m] or [B]: what `resampled_means` made of them, with sizes[n] or without. level:
+    as for `percentile_interval`. Resampled means that equal the observed one count half as below it; the acceleration
+    is by the jackknife, which for a mean is the skewness / 6 sqrt(n). A column without spread has an interval of one
+    point.
 
     Where a few outliers among thousands of figures decide the mean, as they do for ranks in a corpus of 50,000, no
     bootstrap interval covers as often as it says: what was not drawn cannot be resampled.
@@ -85,8 +95,8 @@ def bca_interval(values: ArrayLike, means: ArrayLike, level: ArrayLike) -> tuple
     rounding = _rounding_of_means(sample)
     below = (resampled < mean - rounding).mean(axis=0) / 2 + (resampled <= mean + rounding).mean(axis=0) / 2
     bias = ndtri(np.clip(below, 0.5 / size, 1 - 0.5 / size))
-    from_mean = sample - mean
-    spread = has_spread(sample)
+    from_mean = sample - (mean if sizes is None else sizes[:, np.newaxis] * mean)
+    spread = has_spread(sample if sizes is None else mean + from_mean)
     squares = np.where(spread, (from_mean**2).sum(axis=0), 1)
     acceleration = (from_mean**3).sum(axis=0) / (6 * squares**1.5)
 

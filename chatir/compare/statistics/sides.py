@@ -13,7 +13,7 @@ import numpy as np
 from chatir.compare.comparison import ComparedRun, SeedGroup, Spread
 from chatir.measures.names import PRIMARY_K
 from chatir.measures.retrieval import Figures
-from chatir.measures.retrieval_by_dialog import best_log_rank_integrals, hits, own_ranks, per_image, recall
+from chatir.measures.retrieval_by_dialog import best_log_rank_integrals, hits, image_sizes, own_ranks, per_image, recall
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,14 @@ class Side:
     runs: tuple[ComparedRun, ...]
 
     def __getitem__(self, measured: Measured) -> Figures:
-        """The figure of each image [images], the mean over the runs of a group and over the dialogs of the image."""
+        """The figure of each image [images], by `per_image`, of means over the runs of a group."""
         values = np.asarray(np.mean([of_dialogs(run, measured) for run in self.runs], axis=0))
         return per_image(values, [dialog.image for dialog in self.runs[0].dialogs])
+
+    @property
+    def sizes(self) -> Figures | None:
+        """The dialogs of each image, over their mean [images]; None where each image has as many as any other."""
+        return image_sizes([dialog.image for dialog in self.runs[0].dialogs])
 
     def between_seeds(self, measured: Measured) -> float:
         """The standard deviation of the runs' means; nan for a single run."""
@@ -153,10 +158,11 @@ def seed_group(side: Side, rounds: int) -> SeedGroup:
 
 def _spread(side: Side, measured: Measured) -> Spread:
     values = side[measured]
+    apart = values if side.sizes is None else values - side.sizes * values.mean()
     return Spread(
         metric=measured.metric,
         retriever=measured.retriever,
         mean=float(values.mean()),
         between_seeds=side.between_seeds(measured),
-        over_images=float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan"),
+        over_images=float(apart.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan"),
     )

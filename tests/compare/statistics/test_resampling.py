@@ -23,6 +23,7 @@ from chatir.compare.statistics.resampling import (
     resampled_means,
     sign_flip_p,
 )
+from chatir.measures.retrieval_by_dialog import image_sizes, per_image
 
 Figures = NDArray[np.float64]
 
@@ -199,6 +200,28 @@ def test_intervals_of_the_same_resamples_are_scipy_s(shape: str, level: float) -
         # scipy compares sums that rounding may tell apart: one resample may go to another side
         close = pytest.approx((interval.low, interval.high), rel=1e-12 if shape != "counts" else 5e-3)
         assert ours(theirs.bootstrap_distribution, level) == close
+
+
+def test_a_mean_over_dialogs_is_resampled_by_images_as_the_ratio_that_it_is() -> None:
+    rng = seeded(3)
+    images = [str(n) for n in range(60) for _ in range(1 + 5 * (n % 3 == 0))]
+    level = {image: rng.exponential(10) for image in images}
+    values = np.array([level[image] + rng.normal() for image in images])
+    of_images, sizes = per_image(values, images), image_sizes(images)
+    assert of_images.mean() == pytest.approx(values.mean())
+    means = resampled_means(of_images[:, np.newaxis], 9_999, seeded(), sizes)[:, 0]
+    expected = stats.bootstrap(
+        (of_images, sizes),
+        lambda sums, of, axis: sums.sum(axis) / of.sum(axis),
+        paired=True,
+        n_resamples=9_999,
+        random_state=seeded(1),
+    )
+    assert means.std() == pytest.approx(expected.standard_error, rel=0.05)
+    assert bca_interval(of_images, means, 0.95, sizes) == pytest.approx(expected.confidence_interval, rel=0.03)
+    same = per_image(np.full(len(images), 7.0), images)
+    alike = resampled_means(same[:, np.newaxis], 99, seeded(), sizes)[:, 0]
+    assert bca_interval(same, alike, 0.95, sizes) == pytest.approx((7, 7))
 
 
 def test_bca_reaches_further_to_the_side_of_the_long_tail() -> None:
