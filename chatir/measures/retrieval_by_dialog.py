@@ -1,8 +1,8 @@
-"""Figures of each dialog that its target's ranks give; their means are the measures of `chatir.measures.retrieval`."""
+"""The measures of retrieval by their names in JSON: what each is of a dialog, of which figures are the means."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -63,15 +63,42 @@ def own_ranks(ranks: Ranks) -> Figures:
     return np.where(ranks > 0, ranks, np.nan).T
 
 
-def last_ranks(ranks: Ranks) -> Ranks:
-    """The rank of each target at the end of its dialog [dialogs]."""
-    rounds = (ranks > 0).sum(axis=0) - 1
-    return np.asarray(ranks[rounds, np.arange(ranks.shape[1])])
-
-
 def best_log_rank_integrals(ranks: Ranks) -> Figures:
     """Each dialog's share in BRI [dialogs]; nan where there are no rounds."""
     rounds = len(ranks) - 1
     if not rounds:
         return np.full(ranks.shape[1], np.nan)
     return np.asarray(np.trapezoid(np.log(best_ranks(ranks)), axis=0) / rounds)
+
+
+MEASURES: Mapping[str, Callable[[Ranks], Figures]] = {
+    "atr": own_ranks,
+    "mrr": lambda ranks: 1 / own_ranks(ranks),
+    "log_rank": lambda ranks: np.log(own_ranks(ranks)),
+    "mean_log_rank": lambda ranks: np.asarray(np.log(own_ranks(ranks))[:, 1:].mean(axis=1)),
+    "bri": best_log_rank_integrals,
+}
+"""What a measure is of each dialog, from ranks [rounds + 1, dialogs]: a figure a round [dialogs, rounds + 1], or one
+figure [dialogs]."""
+
+MEASURES_AT_K: Mapping[str, Callable[[Ranks, int], Figures]] = {
+    "hits": hits,
+    "recall": recall,
+    "mean_recall": lambda ranks, k: np.asarray(recall(ranks, k)[:, 1:].mean(axis=1)),
+}
+"""The same for `hits@K` and its like."""
+
+
+def by_dialog(measure: str, ranks: Ranks) -> Figures:
+    """A measure of each dialog [dialogs, rounds + 1] or [dialogs], from ranks [rounds + 1, dialogs].
+
+    measure: its name in JSON. Raises KeyError for one that ranks do not give.
+    """
+    kind, _, k = measure.partition("@")
+    return MEASURES_AT_K[kind](ranks, int(k)) if k else MEASURES[kind](ranks)
+
+
+def last_ranks(ranks: Ranks) -> Ranks:
+    """The rank of each target at the end of its dialog [dialogs]."""
+    rounds = (ranks > 0).sum(axis=0) - 1
+    return np.asarray(ranks[rounds, np.arange(ranks.shape[1])])

@@ -9,16 +9,8 @@ from typing import Any
 import numpy as np
 
 from chatir.console import aligned, printable
-from chatir.measures.retrieval import (
-    Figures,
-    average_target_rank,
-    best_log_rank_integral,
-    chance_of_hits,
-    hits_at_k,
-    mean_reciprocal_rank,
-    recall_at_k,
-    share_improved,
-)
+from chatir.measures.retrieval import Figures, chance_of_hits, share_improved
+from chatir.measures.retrieval_by_dialog import by_dialog
 from chatir.retriever.ranking.ranked_dialogs import TOP
 from chatir.retriever.score import ScoredFile
 
@@ -37,24 +29,28 @@ def curve_text(scores: ScoredFile, ks: Sequence[int]) -> str:
 
 
 def _columns(scores: ScoredFile, ks: Sequence[int]) -> dict[str, list[str]]:
-    ranks = scores.ranks
     columns = {}
     for k in ks:
-        columns[f"Hits@{k}"] = _shown(hits_at_k(ranks, k), 2)
+        columns[f"Hits@{k}"] = _shown(_means(f"hits@{k}", scores), 2)
         if (chance := _chance(scores, k)) is not None:
             columns["chance" if len(ks) == 1 else f"chance@{k}"] = _shown(chance, 2)
-    columns |= {f"Recall@{k}": _shown(recall_at_k(ranks, k), 2) for k in ks}
-    columns["ATR"] = _shown(average_target_rank(ranks), 2)
-    columns["MRR"] = _shown(mean_reciprocal_rank(ranks), 4)
-    columns["improved"] = _shown(share_improved(ranks), 1)
+    columns |= {f"Recall@{k}": _shown(_means(f"recall@{k}", scores), 2) for k in ks}
+    columns["ATR"] = _shown(_means("atr", scores), 2)
+    columns["MRR"] = _shown(_means("mrr", scores), 4)
+    columns["improved"] = _shown(share_improved(scores.ranks), 1)
     if scores.truncated is not None:
         columns["truncated"] = _shown(scores.truncated, 1)
     return columns
 
 
+def _means(measure: str, scores: ScoredFile) -> Figures:
+    """Means over dialogs [rounds + 1], or the one mean [] of a measure without rounds; nan once not all played."""
+    return np.asarray(by_dialog(measure, scores.ranks).mean(axis=0))
+
+
 def _explained(scores: ScoredFile, ks: Sequence[int]) -> list[str]:
     lines = []
-    if not math.isnan(bri := best_log_rank_integral(scores.ranks)):
+    if not math.isnan(bri := float(_means("bri", scores))):
         lines.append(f"  BRI {bri:.4f}: the best rank so far is typically {math.exp(bri):.1f} (lower is better)")
     if any(_chance(scores, k) is not None for k in ks):
         lines.append("  chance: Hits@K if targets were drawn at random from the corpus")
@@ -73,11 +69,10 @@ def curve_json(scores: ScoredFile, ks: Sequence[int]) -> dict[str, Any]:
     ranks, ranking = scores.ranks, scores.ranking.shown
     figures: dict[str, Figures | None] = {}
     for k in ks:
-        figures |= {f"hits@{k}": hits_at_k(ranks, k), f"recall@{k}": recall_at_k(ranks, k)}
-    figures |= {"atr": average_target_rank(ranks), "mrr": mean_reciprocal_rank(ranks)}
+        figures |= {name: _means(name, scores) for name in (f"hits@{k}", f"recall@{k}")}
+    figures |= {name: _means(name, scores) for name in ("atr", "mrr")}
     figures |= {f"chance@{k}": _chance(scores, k) for k in ks}
     figures |= {"improved": share_improved(ranks), "truncated": scores.truncated}
-    bri = best_log_rank_integral(ranks)
     return {
         "file": str(scores.file),
         "run_file": str(scores.run_file),
@@ -86,7 +81,7 @@ def curve_json(scores: ScoredFile, ks: Sequence[int]) -> dict[str, Any]:
         "retriever": {"name": ranking.name, "config": dict(ranking.retriever)},
         "corpus": {"fingerprint": ranking.corpus, "images": ranking.images},
         **{name: None if column is None else [_plain(figure) for figure in column] for name, column in figures.items()},
-        "bri": _plain(bri),
+        "bri": _plain(float(_means("bri", scores))),
     }
 
 

@@ -15,14 +15,7 @@ from chatir.dialog import Dialog
 from chatir.measures.names import PRIMARY_HITS
 from chatir.measures.ranks import DialogRanks, rank_table
 from chatir.measures.retrieval import Figures, Ranks, chance_of_hits, chance_of_recall, truncated_share
-from chatir.measures.retrieval_by_dialog import (
-    best_log_rank_integrals,
-    hits,
-    image_sizes,
-    own_ranks,
-    per_image,
-    recall,
-)
+from chatir.measures.retrieval_by_dialog import by_dialog, image_sizes, per_image
 from chatir.run.ranking_labels import ranking_labels
 from chatir.run.ranks import Ranking
 from chatir.run.runs import Run
@@ -155,13 +148,13 @@ def _retrieval(
     for k in ks:
         drawn = chance_of_hits([one.top for one in found], k, ranking.images, rounds)
         chance[f"hits@{k}"] = drawn.mean(axis=1)
-    measured = {f"hits@{k}": hits(ranks, k) for k in ks} | {f"recall@{k}": recall(ranks, k) for k in ks}
-    measured |= {"atr": own_ranks(ranks), "mrr": 1 / own_ranks(ranks)}
+    measures = [*(f"hits@{k}" for k in ks), *(f"recall@{k}" for k in ks), "atr", "mrr"]
+    measured = {measure: by_dialog(measure, ranks) for measure in measures}
     return Retrieval(
         ranking=ranking,
         ranks=ranks,
         curves=_curves(measured, images, ranking.images, seed),
-        bri=float(best_log_rank_integrals(ranks).mean()),
+        bri=float(by_dialog("bri", ranks).mean()),
         chance=chance,
         truncated=truncated_share(ranks, [one.truncated for one in found]),
         top=tuple(one.top[: rounds + 1] for one in found if one.top) if all(one.top for one in found) else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,11 +15,11 @@ from chatir.compare.statistics.resampling import percentile_interval, resampled_
 from chatir.compare.statistics.sides import Measured, Pair, Side
 from chatir.compare.statistics.significance import cohens_g, exact_mcnemar, standardised_mean
 from chatir.compare.statistics.streams import Stream
-from chatir.measures.names import PRIMARY_K
+from chatir.measures.names import PRIMARY_HITS
 from chatir.measures.questions import repeats
 from chatir.measures.ranks import rank_table
 from chatir.measures.retrieval import Figures, Ranks
-from chatir.measures.retrieval_by_dialog import best_log_rank_integrals, hits, image_sizes, per_image
+from chatir.measures.retrieval_by_dialog import by_dialog, image_sizes, per_image
 from chatir.run.ranks import Ranking
 from chatir.run.runs import Run
 
@@ -103,15 +104,12 @@ def failure_bounds(pairs: Sequence[Pair], rounds: int) -> Iterator[FailureBound]
         for label in shared_labels(found.a, found.b) if rounds else []:
             ranking = found.a.runs[0].retrieval[label].ranking
 
-            def hit(run: Run, ranking: Ranking = ranking) -> dict[str, float]:
-                return {id_: float(hits(one, PRIMARY_K)[0, -1]) for id_, one in _ranks(run, ranking, rounds).items()}
-
-            def bri(run: Run, ranking: Ranking = ranking) -> dict[str, float]:
+            def of_run(run: Run, measure: str, ranking: Ranking = ranking) -> dict[str, float]:
                 ranks = _ranks(run, ranking, rounds)
-                return {id_: float(best_log_rank_integrals(one)[0]) for id_, one in ranks.items()}
+                return {id_: float(by_dialog(measure, one).flat[-1]) for id_, one in ranks.items()}
 
-            yield from _bound(found, Measured(f"hits@{PRIMARY_K}", label), hit, 100.0)
-            yield from _bound(found, Measured("bri", label), bri, math.log(ranking.images))
+            for measure, most in ((PRIMARY_HITS, 100.0), ("bri", math.log(ranking.images))):
+                yield from _bound(found, Measured(measure, label), partial(of_run, measure=measure), most)
 
 
 def _repeats(run: Run, rounds: int) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from chatir.compare.comparison import ComparedRun, SeedGroup, Spread
 from chatir.measures.names import PRIMARY_K
 from chatir.measures.retrieval import Figures
-from chatir.measures.retrieval_by_dialog import best_log_rank_integrals, hits, image_sizes, own_ranks, per_image, recall
+from chatir.measures.retrieval_by_dialog import by_dialog, image_sizes, per_image
 
 
 @dataclass(frozen=True)
@@ -81,27 +81,8 @@ def of_dialogs(run: ComparedRun, measured: Measured) -> Figures:
         counts = getattr(run.counts, measured.metric.removesuffix("_per_dialog"))
         return np.asarray(counts, dtype=np.float64)
     ranks = run.retrieval[measured.retriever].ranks
-    if measured.metric == "bri":
-        return best_log_rank_integrals(ranks)
-    kind, _, k = measured.metric.partition("@")
-    if kind == "mean_log_rank":
-        return np.asarray(np.log(own_ranks(ranks))[:, 1:].mean(axis=1))
-    if kind == "mean_recall":
-        return np.asarray(recall(ranks, int(k))[:, 1:].mean(axis=1))
-    if kind == "hits":
-        values = hits(ranks, int(k))
-    elif kind == "recall":
-        values = recall(ranks, int(k))
-    else:
-        values = _OF_RANKS[kind](own_ranks(ranks))
-    return values[:, -1 if measured.round is None else measured.round]
-
-
-_OF_RANKS: Mapping[str, Callable[[Figures], Figures]] = {
-    "atr": lambda ranks: ranks,
-    "log_rank": np.log,
-    "mrr": lambda ranks: 1 / ranks,
-}
+    values = by_dialog(measured.metric, ranks)
+    return values if values.ndim == 1 else values[:, -1 if measured.round is None else measured.round]
 
 
 def primary(labels: Sequence[str], rounds: int) -> Iterator[Measured]:
