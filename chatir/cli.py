@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
@@ -38,7 +40,7 @@ unless the second is set too."""
 
 
 def main() -> NoReturn:
-    """The `chatir` command. It exits at once: a player's thread may still be inside a call that never ends."""
+    """The `chatir` command: runs what was typed, and exits with its code."""
     # Read by torch, which is not imported yet: threads that spin as they wait starve each other on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not any(name in os.environ for name in ALLOCATORS):  # batches of many sizes leave gaps in fixed segments
@@ -50,7 +52,11 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, AttributeError):
             stream.flush()
-    os._exit(code)
+    if threading.active_count() > 1:
+        # A player's call may never end. Python would wait for its thread, or end while it computes, which may crash.
+        atexit._run_exitfuncs()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

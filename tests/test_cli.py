@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
-from players import said
+from players import install, said
 
 from chatir import Dialog
 from chatir.cli import ALLOCATORS, commands, run
@@ -204,6 +204,7 @@ class Slow:
             for _ in range(3):
                 context.progress("loading")
     def ask(self, dialogs):
+        open("asked", "w").close()
         time.sleep(0.05)
         return [Reply("is it?") for _ in dialogs]
 """
@@ -222,8 +223,9 @@ def slow(tmp_path: Path) -> dict[str, str]:
 
 
 def wait_for_a_run(folder: Path) -> None:
+    """Until somebody is asked: before that, an interrupt meets no run."""
     deadline = time.monotonic() + 20
-    while not list(folder.glob("outputs/*.run-wal")):
+    while not (folder / "asked").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -318,3 +320,39 @@ def test_memory_of_a_gpu_grows_in_place_unless_the_user_has_set_its_allocator(ow
     environment = {name: value for name, value in os.environ.items() if name not in ALLOCATORS} | own
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (json.loads(done.stdout), done.stderr) == (own or SEGMENTS, "")
+
+
+EXITS = """
+import atexit, concurrent.futures, os, pathlib, threading, time
+
+atexit.register(lambda: pathlib.Path("left").write_text("yes"))
+computing = concurrent.futures.ThreadPoolExecutor(1)
+
+class Asks:
+    replays = True
+
+    def ask(self, dialogs):
+        if os.environ.get("STUCK"):
+            pathlib.Path("stuck").touch()
+            computing.submit(time.sleep, 600).result()
+        raise SystemExit
+"""
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_what_a_plugin_does_at_exit_is_done_even_if_its_call_never_ends(
+    targets: str, tmp_path: Path, stuck: bool
+) -> None:
+    install(tmp_path / "site", "exits", EXITS, questioners="exits = Asks")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *filter(None, sys.path)])}
+    players = ["--questioner", "exits", "--answerer", "human", "--targets", targets]
+    command = [*CHATIR, "simulate", *players] if stuck else [*CHATIR, "list", "questioners"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment | ({"STUCK": "1"} if stuck else {}))
+    if stuck:
+        while process.poll() is None and not (tmp_path / "stuck").exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+    assert process.wait(60) == (130 if stuck else 0)
+    assert (tmp_path / "left").read_text() == "yes"
