@@ -11,8 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -123,6 +127,36 @@ def measured(threads: int, search: tuple[Tensor, Tensor, Tensor], repetitions: i
     }
 
 
+@contextmanager
+def a_busy_core() -> Iterator[None]:
+    """Another process keeps a core busy meanwhile."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.2)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def beside_others(threads: int, search: tuple[Tensor, Tensor, Tensor], repetitions: int) -> dict[str, Any]:
+    """Median seconds of `target_ranks` with all cores to itself, and with one of them busy."""
+    torch.set_num_threads(threads)
+
+    def median() -> float:
+        seconds = []
+        for _ in range(repetitions):
+            started = time.perf_counter()
+            target_ranks(*search)
+            seconds.append(time.perf_counter() - started)
+        return statistics.median(seconds)
+
+    alone = median()
+    with a_busy_core():
+        beside = median()
+    return {"alone": round(alone, 3), "one_core_busy": round(beside, 3), "times": round(beside / alone, 2)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("queries", 2064), ("images", 50_000), ("dimensions", 256), ("repetitions", 3)):
@@ -135,6 +169,7 @@ def main() -> None:
         **vars(options),
         "cores": cores,
         "torch": torch.__version__,
+        "beside_others": beside_others(cores, search, options.repetitions),
         "runs": [measured(threads, search, options.repetitions) for threads in sorted({1, cores})],
         "median_rank": int(target_ranks(*search).median()),
         "pairs": options.queries * options.images,

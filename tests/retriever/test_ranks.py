@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +16,9 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from chatir.errors import InputError
 from chatir.retriever.ranking import ranks as counting
+from chatir.retriever.ranking.blocks import Block
 from chatir.retriever.ranking.ranks import counts_before, target_ranks, target_scores
 
 TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -205,18 +210,61 @@ def test_what_holds_the_vectors_does_not_matter(search: tuple, tmp_path: Path) -
 
 def test_of_a_memory_map_only_the_block_in_work_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = unit(3000, 4)
-    read, sizes = counting.parts, []
+    read, sizes = Block.read, []
 
-    def watched(*given: object) -> Iterator[object]:
-        for block in read(*given):
-            sizes.append(len(block.vectors))
-            yield block
+    def watched(block: Block, device: torch.device) -> object:
+        images = read(block, device)
+        sizes.append(len(images.vectors))
+        return images
 
-    monkeypatch.setattr(counting, "parts", watched)
+    monkeypatch.setattr(Block, "read", watched)
     np.save(tmp_path / "all.npy", corpus.numpy())
     target_ranks(unit(5, 4), np.load(tmp_path / "all.npy", mmap_mode="r"), [0] * 5, tile=(5, 256))
     assert max(sizes) == 256
     assert sum(sizes) == 3000
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    assert torch.get_num_threads() == 3, "what a process has set is left as it was"
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_threads_that_share_the_blocks_change_no_rank() -> None:
+    queries, corpus, targets = unit(40, 8), unit(5000, 8, seed=1), list(range(0, 5000, 125))
+    expected = sorted_ranks(queries, corpus, targets)
+    assert target_ranks(queries, corpus, targets, tile=(16, 70)).tolist() == expected
+    assert target_ranks(queries, [corpus[:30], corpus[30:]], targets).tolist() == expected
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_of_several_wrong_vectors_the_first_is_named_whichever_thread_meets_it() -> None:
+    corpus = unit(900, 8)
+    corpus[[250, 260, 700]] = torch.nan
+    for _ in range(20):
+        with pytest.raises(InputError, match="corpus image 250 has a NaN"):
+            target_ranks(unit(4, 8), corpus, [1, 2, 3, 4], tile=(4, 10))
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_ctrl_c_ends_the_counting_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, blocks_read = Block.read, []
+
+    def slowly(block: Block, device: torch.device) -> object:
+        blocks_read.append(block)
+        if len(blocks_read) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        return read(block, device)
+
+    monkeypatch.setattr(Block, "read", slowly)
+    with pytest.raises(KeyboardInterrupt):
+        target_ranks(unit(4, 8), unit(3000, 8), [1, 2, 3, 4], tile=(4, 10))
+    assert len(blocks_read) < 100
 
 
 def test_queries_and_images_may_be_of_different_types() -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chatir.errors import InputError
+from chatir.retriever.ranking.blocks import parts
 from chatir.retriever.ranking.similarity import (
     OVERFLOWING,
     Array,
@@ -25,7 +26,6 @@ from chatir.retriever.ranking.similarity import (
     gathered,
     pair_scores,
     part,
-    parts,
     query_part,
     same_dimensions,
     shards,

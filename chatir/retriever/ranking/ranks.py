@@ -11,7 +11,7 @@ counted anywhere, in any order:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from chatir.errors import InputError
 from chatir.models.hardware.gpu_errors import memory_ended
 from chatir.models.local.batches import make_room
+from chatir.retriever.ranking.blocks import BLOCKS_EACH, blocks, in_threads
 from chatir.retriever.ranking.similarity import (
     Array,
     Part,
@@ -32,7 +33,6 @@ from chatir.retriever.ranking.similarity import (
     gathered,
     pair_scores,
     part,
-    parts,
     product,
     query_part,
     read,
@@ -155,7 +155,8 @@ def tiling(queries: int, images: int, device: torch.device, tile: tuple[int, int
     if device.type != "cpu":
         return max(1, min(8192, queries)), max(1, min(16256, images))
     groups = max(1, -(-queries // 2048))
-    return max(1, -(-queries // groups)), 1016 * min(16, max(1, 2048 // max(1, queries)))
+    even = images // (1016 * BLOCKS_EACH * torch.get_num_threads())
+    return max(1, -(-queries // groups)), 1016 * max(1, min(16, even, 2048 // max(1, queries)))
 
 
 def in_tiles(
@@ -165,7 +166,7 @@ def in_tiles(
 
     Where the memory ends, it is begun again with half the tile, down to a small one, and then on the CPU.
     """
-    device, images = queries.vectors.device, max(map(len, arrays))
+    device, images = queries.vectors.device, sum(map(len, arrays))
     height, width = tiling(len(queries.vectors), images, device, tile)
     while True:
         smallest = height * width <= SMALLEST
@@ -196,22 +197,26 @@ def _counts(
     width: int,
 ) -> Tensor:
     """How many images of the arrays come before each target, int64 [n]."""
-    counts = torch.zeros_like(places)
-    sieve = Sieve(height, width, places.device)
-    for images in parts(arrays, width, places.device, start):
-        dtype = tile_type(queries, images)
-        band = error_bound(queries, images.longest, dtype)
-        low, high = rounded_down(scores - band, dtype), rounded_up(scores + band, dtype)
-        undecided = []
-        for first in range(0, len(places), height):
-            some = slice(first, first + height)
-            counted, rows, columns = sieve(queries.vectors[some], images.vectors, low[some], high[some])
-            counts[some] += counted
-            undecided.append((rows + first, columns))
-            if first + height >= len(places) or sum(len(rows) for rows, _ in undecided) >= PENDING:
-                _settle(queries, images, undecided, scores, places, counts)
-                undecided = []
-    return counts
+
+    def count(taken: Iterator[Part]) -> Tensor:
+        counts = torch.zeros_like(places)
+        sieve = Sieve(height, width, places.device)
+        for images in taken:
+            dtype = tile_type(queries, images)
+            band = error_bound(queries, images.longest, dtype)
+            low, high = rounded_down(scores - band, dtype), rounded_up(scores + band, dtype)
+            undecided = []
+            for first in range(0, len(places), height):
+                some = slice(first, first + height)
+                counted, rows, columns = sieve(queries.vectors[some], images.vectors, low[some], high[some])
+                counts[some] += counted
+                undecided.append((rows + first, columns))
+                if first + height >= len(places) or sum(len(rows) for rows, _ in undecided) >= PENDING:
+                    _settle(queries, images, undecided, scores, places, counts)
+                    undecided = []
+        return counts
+
+    return torch.stack(in_threads(blocks(arrays, width, start), places.device, count)).sum(0)
 
 
 def _settle(

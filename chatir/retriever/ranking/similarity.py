@@ -109,17 +109,6 @@ def part(vectors: Tensor, name: str, start: int = 0) -> Part:
     return Part(vectors, lengths * rounding + squares_lost, longest * rounding + squares_lost, start)
 
 
-def parts(arrays: Sequence[Array], size: int, device: torch.device, start: int = 0) -> Iterator[Part]:
-    """Corpus images in blocks of at most [size, d], one in memory at a time, each on `device`.
-
-    start: the number of the first. Raises InputError as `part` does.
-    """
-    for array in arrays:
-        for first in range(0, len(array), size):
-            yield part(read(array, slice(first, first + size), device), "corpus image", start + first)
-        start += len(array)
-
-
 def query_part(queries: Array) -> Part:
     """Queries [n, d] as a tensor, on their device. Raises InputError for what are no vectors."""
     (array,) = shards([queries], "queries")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from chatir.errors import InputError
+from chatir.retriever.ranking.blocks import parts
 from chatir.retriever.ranking.ranks import in_tiles
 from chatir.retriever.ranking.similarity import (
     Array,
@@ -15,7 +16,6 @@ from chatir.retriever.ranking.similarity import (
     Vectors,
     error_bound,
     pair_scores,
-    parts,
     product,
     query_part,
     rounded_down,
