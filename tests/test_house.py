@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,18 @@ def test_a_file_imports_its_own_room_and_lower_storeys_only() -> None:
 )
 def test_an_import_upward_or_from_beside_is_strange(name: str, source: str) -> None:
     assert len(strange(name, source)) == 1
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    known = files()
+
+    def file_of(name: str) -> str:
+        while name not in known and name:
+            name = name.rpartition(".")[0]
+        return name
+
+    graph = {name: {file_of(other) for other in imported(file.read_text("utf-8"))} for name, file in known.items()}
+    TopologicalSorter({name: others - {name, ""} for name, others in graph.items()}).prepare()
 
 
 def test_every_import_is_seen_but_those_for_types() -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chatir.compare.comparison import Agreement, ComparedRun, Comparison, Difference, RunFigure
 from chatir.compare.counted.retrieval import LEVEL, Retrieval
 from chatir.console import printable
 from chatir.measures.counts import LANGUAGE, REPETITION
@@ -22,12 +21,24 @@ from chatir.measures.retrieval_by_dialog import last_ranks
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from chatir.compare.comparison import ComparedRun, Comparison, Difference, RunFigure
+
 COLUMNS = (
     *("run", "versus", "retriever", "corpus", "metric", "round", "value", "low", "high", "level", "n", "effect"),
     *("test", "p", "gate_p", "p_holm", "adjusted_low", "adjusted_high", "adjusted_level", "decided", "withheld"),
     *("chance", "plain_low", "plain_high", "between_seeds"),
 )
 """The columns of `tidy`."""
+_FIGURE = ("metric", "retriever", "round", "value", "low", "high", "chance", "between_seeds")
+_DIFFERENCE = (
+    *("a", "b", "metric", "retriever", "corpus", "round", "n", "delta", "effect", "ci_low", "ci_high", "level"),
+    *("test", "p", "p_holm", "primary", "decided", "gate", "gate_p", "adjusted_low", "adjusted_high"),
+    *("adjusted_level", "least_p", "withheld"),
+)
+_AGREEMENT = (
+    *("a", "b", "questions", "exact", "exact_low", "exact_high", "yes_no_questions", "yes_no", "kappa"),
+    *("words_a", "words_b"),
+)
 _WHOLE = ("round", "n")
 _FORMULA = ("=", "+", "-", "@")
 
@@ -62,13 +73,12 @@ def summary_frame(comparison: Comparison) -> DataFrame:
     """A row for each run or group of seeds, retriever and primary figure, with the names of `RunFigure`."""
     import pandas as pd
 
-    names = [field.name for field in fields(RunFigure)]
     rows = [
-        [summary.name, *(getattr(one, name) for name in names)]
+        [summary.name, *(getattr(one, name) for name in _FIGURE)]
         for summary in comparison.summaries
         for one in summary.estimates
     ]
-    frame = pd.DataFrame(rows, columns=["run", *names])
+    frame = pd.DataFrame(rows, columns=["run", *_FIGURE])
     return frame.astype({"round": "Int64", **dict.fromkeys(("value", "low", "high", "chance", "between_seeds"), float)})
 
 
@@ -104,11 +114,10 @@ def differences_frame(comparison: Comparison) -> DataFrame:
     """A row for each difference, with the names of `Difference`: b minus a."""
     import pandas as pd
 
-    names = [field.name for field in fields(Difference)]
-    rows = [[getattr(one, name) for name in names] for one in comparison.differences]
-    frame = pd.DataFrame(rows, columns=names)
+    rows = [[getattr(one, name) for name in _DIFFERENCE] for one in comparison.differences]
+    frame = pd.DataFrame(rows, columns=list(_DIFFERENCE))
     others = ("a", "b", "metric", "retriever", "corpus", "round", "n", "test", "primary", "decided", "withheld")
-    floats = dict.fromkeys((name for name in names if name not in others), "float64")
+    floats = dict.fromkeys((name for name in _DIFFERENCE if name not in others), "float64")
     return frame.astype({"round": "Int64", "n": "int64", "primary": "bool", "decided": "bool", **floats})
 
 
@@ -116,8 +125,8 @@ def agreements_frame(comparison: Comparison) -> DataFrame:
     """A row for each two runs whose answers could be held against each other, with the names of `Agreement`."""
     import pandas as pd
 
-    names = [field.name for field in fields(Agreement)]
-    return pd.DataFrame([[getattr(one, name) for name in names] for one in comparison.agreements], columns=names)
+    rows = [[getattr(one, name) for name in _AGREEMENT] for one in comparison.agreements]
+    return pd.DataFrame(rows, columns=list(_AGREEMENT))
 
 
 def dialogs_frame(comparison: Comparison) -> DataFrame:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from compare.made_runs import CLIP, made_run
 
 from chatir import Dialog, Round
 from chatir.compare import compare
+from chatir.compare.comparison import Agreement, Difference, RunFigure
 from chatir.compare.tables.frames import (
     COLUMNS,
     agreements_frame,
@@ -270,3 +271,11 @@ def test_a_run_of_no_repeats_has_an_onset_of_nan_in_every_dialog():
 def test_two_hundred_differences_keep_their_order():
     made = side_by_side(compared("A"), compared("B"), differences=primary("A", "B") * 60)
     assert tidy(made).tail(180).metric.tolist() == [one.metric for one in made.differences]
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"), [(summary_frame, RunFigure), (differences_frame, Difference), (agreements_frame, Agreement)]
+)
+def test_every_field_is_a_column(frame, kind):
+    columns = list(frame(full()).columns)
+    assert [name for name in columns if name != "run"] == [field.name for field in fields(kind)]
