@@ -16,7 +16,7 @@ STOREYS = [
     "__main__",
     "cli",
     "commands",
-    "doctor demo",
+    "demo",
     "simulate questioners answerers retriever compare",
     "models run",
     "prompts datasets",

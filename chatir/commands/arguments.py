@@ -14,8 +14,8 @@ from chatir.console import note
 from chatir.errors import InputError
 
 if TYPE_CHECKING:
+    from chatir.commands.doctoring.readiness import Readiness
     from chatir.datasets.targets import Targets
-    from chatir.doctor.readiness import Readiness
     from chatir.plugins import Kind
 
 Command = TypeVar("Command", bound=Callable[..., Any])

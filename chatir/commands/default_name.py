@@ -9,8 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chatir.commands.doctoring.readiness import Wanted
 from chatir.datasets.scenes.names import shown_name
-from chatir.doctor.readiness import Wanted
 from chatir.errors import InputError
 from chatir.plugins import find
 from chatir.run.rows import Role

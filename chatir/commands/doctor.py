@@ -21,9 +21,9 @@ def doctor(form: str) -> None:
     import shutil
     import sys
 
-    from chatir.doctor.examination import examine
-    from chatir.doctor.examination_json import as_json
-    from chatir.doctor.table import as_text
+    from chatir.commands.doctoring.examination import examine
+    from chatir.commands.doctoring.examination_json import as_json
+    from chatir.commands.doctoring.table import as_text
 
     found = examine()
     if form == "json":

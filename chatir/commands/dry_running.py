@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from chatir.commands.completing import BUILT_IN
 from chatir.commands.default_name import FOLDER, check_apart, out_files, run_files
+from chatir.commands.doctoring.packages import OWN
+from chatir.commands.doctoring.readiness import Looked, Readiness
 from chatir.console import note, printable, say
-from chatir.doctor.packages import OWN
-from chatir.doctor.readiness import Looked, Readiness
 from chatir.errors import InputError
 from chatir.plugins import Context
 from chatir.simulate.dry_run import NotBuilt, dry_run

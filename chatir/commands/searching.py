@@ -84,8 +84,8 @@ def check_in_list(dialogs: Sequence[Dialog], corpus: Path | None, root: Path | N
 
 def check_search(name: str, options: Sequence[str], corpus: Path | None, files: Sequence[Path] = ()) -> None:
     """Raise InputError for all that searching lacks, before anything is loaded. files: the dialogue files."""
+    from chatir.commands.doctoring.readiness import Wanted, look
     from chatir.datasets.dialogue_json import check_there
-    from chatir.doctor.readiness import Wanted, look
     from chatir.plugins import parse_options
 
     wanted = Wanted("retrievers", name, parse_options(options, "-r"))

@@ -176,9 +176,9 @@ def simulate(
     interrupted; what came is always saved.
     """
     from chatir.commands.default_name import Side, check_apart, run_files
+    from chatir.commands.doctoring.readiness import Wanted, look
     from chatir.commands.dry_running import foresee
     from chatir.datasets.data_folder import default_images, default_targets
-    from chatir.doctor.readiness import Wanted, look
     from chatir.models.reply_cache import ReplyCache
     from chatir.plugins import Context, parse_options
     from chatir.retriever.search import Search, corpus_root

@@ -11,7 +11,7 @@ from players import install, said
 from chatir import Dialog
 from chatir.cli import run
 from chatir.commands.default_name import LONGEST_NAME, SETTINGS, Side, default_name
-from chatir.doctor.readiness import Wanted
+from chatir.commands.doctoring.readiness import Wanted
 from chatir.plugins import Context, build
 from chatir.simulate import read_dialogs, write_dialogs
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from chatir.doctor.packages import OFFLINE
+from chatir.commands.doctoring.packages import OFFLINE
 
 Doctor = Callable[..., "subprocess.CompletedProcess[str]"]
 

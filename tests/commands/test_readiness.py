@@ -18,11 +18,11 @@ from players import said
 
 from chatir import Dialog
 from chatir.cli import run
+from chatir.commands.doctoring import weights
+from chatir.commands.doctoring.readiness import Wanted, look
+from chatir.commands.doctoring.weights import NoDownload, no_download
 from chatir.datasets.data_folder import default_targets
 from chatir.datasets.scenes.folder import write_scenes
-from chatir.doctor import weights
-from chatir.doctor.readiness import Wanted, look
-from chatir.doctor.weights import NoDownload, no_download
 from chatir.models.builtin import checkpoints
 from chatir.simulate import write_dialogs
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from docs.pages import PROJECT
 
-from chatir.doctor.weights import SIZES
+from chatir.commands.doctoring.weights import SIZES
 from chatir.errors import InputError
 from chatir.models.hardware import placement
 from chatir.models.hardware.devices import Gpu, freest

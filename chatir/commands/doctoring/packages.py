@@ -10,7 +10,7 @@ from importlib import metadata
 from packaging.requirements import InvalidRequirement, Requirement
 
 from chatir import __version__
-from chatir.doctor.finding import Finding, one_line
+from chatir.commands.doctoring.finding import Finding, one_line
 from chatir.questioners.smollm2 import INSTALL
 from chatir.run.provenance import PACKAGES, git_revision
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from chatir import Dialog
+from chatir.commands.doctoring import data as looks
+from chatir.commands.doctoring.data import data_findings, has_images, lavis_findings
+from chatir.commands.doctoring.finding import Finding
 from chatir.datasets.data_folder import CORPUS, TARGETS
-from chatir.doctor import data as looks
-from chatir.doctor.data import data_findings, has_images, lavis_findings
-from chatir.doctor.finding import Finding
 from chatir.simulate import write_dialogs
 
 

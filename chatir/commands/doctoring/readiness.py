@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatir.doctor.machine import unused_gpu
-from chatir.doctor.models import Lack, ModelledOptions
-from chatir.doctor.packages import OWN
-from chatir.doctor.players import FLAGS, Loaded, lacks_with, made_class, needs_images
-from chatir.doctor.weights import TOKENIZERS, cached, download, download_line, no_download
+from chatir.commands.doctoring.machine import unused_gpu
+from chatir.commands.doctoring.models import Lack, ModelledOptions
+from chatir.commands.doctoring.packages import OWN
+from chatir.commands.doctoring.players import FLAGS, Loaded, lacks_with, made_class, needs_images
+from chatir.commands.doctoring.weights import TOKENIZERS, cached, download, download_line, no_download
 from chatir.errors import InputError
 from chatir.models.builtin import checkpoints
 from chatir.models.chat.endpoint import ChatEndpoint

@@ -6,8 +6,8 @@ import pytest
 
 from chatir.answerers.blip2 import Options as Blip2
 from chatir.answerers.blip2_lavis import Options as Lavis
-from chatir.doctor.machine import Machine, Torch
-from chatir.doctor.models import Lack, chat_lacks, lavis_lacks, model_lacks, takes_any
+from chatir.commands.doctoring.machine import Machine, Torch
+from chatir.commands.doctoring.models import Lack, chat_lacks, lavis_lacks, model_lacks, takes_any
 from chatir.models.hardware.devices import Gpu
 from chatir.questioners.chatgpt import Options as ChatGPT
 from chatir.questioners.flan import FlanT5XXLOptions
@@ -30,7 +30,7 @@ def with_gpu(*gigabytes: float) -> Machine:
 @pytest.fixture
 def cached(monkeypatch: pytest.MonkeyPatch) -> None:
     """All weights are in the hub's cache."""
-    monkeypatch.setattr("chatir.doctor.models.cached", lambda model, **_: "whole")
+    monkeypatch.setattr("chatir.commands.doctoring.models.cached", lambda model, **_: "whole")
 
 
 @pytest.mark.usefixtures("cached")
@@ -79,7 +79,7 @@ def test_a_retriever_has_the_freest_gpu_alone_and_a_player_all_of_them() -> None
 
 
 def test_lavis_has_the_freest_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatir.doctor.models.lavis_python", lambda python: python)
+    monkeypatch.setattr("chatir.commands.doctoring.models.lavis_python", lambda python: python)
     assert lavis_lacks(Lavis(), with_gpu(24), "-a") == []
     (lack,) = lavis_lacks(Lavis(), with_gpu(16, 16), "-a")
     assert lack.told == "about 20 GB of the GPU's memory (8bit); 16 GB are free"
@@ -88,7 +88,7 @@ def test_lavis_has_the_freest_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_weights_that_are_not_there_are_told_with_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chatir.doctor.models.cached", lambda model, **_: "partly")
+    monkeypatch.setattr("chatir.commands.doctoring.models.cached", lambda model, **_: "partly")
     (lack,) = model_lacks(Clip(), CLIP, laptop(8), "-r")
     assert lack.told == "openai/clip-vit-base-patch16, a download of 0.3 to 0.6 GB or more"
     assert lack.mends[1:] == ("-r model=scenes:clip",)

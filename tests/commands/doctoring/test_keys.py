@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chatir.doctor.finding import Finding
-from chatir.doctor.keys import PROXIES, host, key_findings, redacted, secrets
+from chatir.commands.doctoring.finding import Finding
+from chatir.commands.doctoring.keys import PROXIES, host, key_findings, redacted, secrets
 
 PASSWORD = "correct-horse"  # a password of nobody
 

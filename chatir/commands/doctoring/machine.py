@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chatir.doctor.finding import Finding, gigabytes, mends_in, one_line
+from chatir.commands.doctoring.finding import Finding, gigabytes, mends_in, one_line
 from chatir.models.hardware.devices import Gpu, gpus, read_memory
 
 DRIVER = Path("/proc/driver/nvidia")

@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chatir.doctor.data import ELSEWHERE, LAVIS, data_findings, has_images, lavis_findings
-from chatir.doctor.finding import Finding, looked_at, without_home
-from chatir.doctor.keys import BASE_URL, key_findings, redacted, secrets
-from chatir.doctor.machine import REINSTALL, Machine, machine, machine_findings
-from chatir.doctor.models import MODELS
-from chatir.doctor.packages import package_findings, versions
-from chatir.doctor.players import Loaded, load_all, player_finding, registered_twice
-from chatir.doctor.weights import ELSEWHERE as HUB
-from chatir.doctor.weights import OFFLINE, cache_findings, is_offline
+from chatir.commands.doctoring.data import ELSEWHERE, LAVIS, data_findings, has_images, lavis_findings
+from chatir.commands.doctoring.finding import Finding, looked_at, without_home
+from chatir.commands.doctoring.keys import BASE_URL, key_findings, redacted, secrets
+from chatir.commands.doctoring.machine import REINSTALL, Machine, machine, machine_findings
+from chatir.commands.doctoring.models import MODELS
+from chatir.commands.doctoring.packages import package_findings, versions
+from chatir.commands.doctoring.players import Loaded, load_all, player_finding, registered_twice
+from chatir.commands.doctoring.weights import ELSEWHERE as HUB
+from chatir.commands.doctoring.weights import OFFLINE, cache_findings, is_offline
 from chatir.errors import InputError
 from chatir.plugins import KINDS, Kind
 

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from chatir.doctor.examination import examine
-from chatir.doctor.packages import OFFLINE, install_line, lack, lacking, package_findings, required, versions
+from chatir.commands.doctoring.examination import examine
+from chatir.commands.doctoring.packages import (
+    OFFLINE,
+    install_line,
+    lack,
+    lacking,
+    package_findings,
+    required,
+    versions,
+)
 
 
 def test_each_extra_of_the_metadata_is_told_and_no_other() -> None:
@@ -78,7 +86,7 @@ def test_a_torch_for_whose_cuda_bitsandbytes_has_no_library_is_a_gap(
 
 
 def test_the_offline_extra_has_a_line_that_compiles_nothing() -> None:
-    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    makefile = (Path(__file__).parents[3] / "Makefile").read_text()
     assert install_line("chatir", ["offline"]) == OFFLINE
     gguf, no_deps = OFFLINE.split(" && ")
     assert f"$(PIP) {gguf.removeprefix('pip install ')}\n" in makefile

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from chatir.doctor.weights import SIZES, cache_findings, cached, download
+from chatir.commands.doctoring.weights import SIZES, cache_findings, cached, download
 
 MODEL = "someone/some-model"
 COMMIT = "0" * 40
@@ -57,7 +57,7 @@ def test_a_name_that_the_hub_could_not_have_is_absent() -> None:
 def test_the_cache_is_told_with_each_model_in_it_or_the_line_that_brings_it(snapshot: Path) -> None:
     (snapshot / "model.safetensors").touch()
     folder, there, known, unknown = cache_findings([MODEL, "google/flan-t5-xl", "someone/other"], [], offline=False)
-    assert str(snapshot.parents[2]) in folder.detail
+    assert str(snapshot.parents[3]) in folder.detail
     assert (there.state, there.mends) == ("ok", ())
     assert known.detail == "not in the cache: a download of 5.7 to 11 GB or more"
     assert known.mends[0][0].startswith("hf download google/flan-t5-xl ")
@@ -75,7 +75,7 @@ def test_a_cache_that_can_bring_nothing_says_why(tmp_path: Path, monkeypatch: py
 
 
 def test_sizes_are_those_of_the_documented_tables() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "reference" / "answerers.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "answerers.md").read_text()
     for model, size in SIZES.items():
         if "blip2" in model:
             billions = f"{size.parameters / 1e9:.1f} billion"

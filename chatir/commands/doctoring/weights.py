@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from chatir.doctor.data import unusable
-from chatir.doctor.finding import Finding, gigabytes
+from chatir.commands.doctoring.data import unusable
+from chatir.commands.doctoring.finding import Finding, gigabytes
 from chatir.models.hardware.model_size import ModelSize
 
 Cached = Literal["whole", "partly", "absent"]

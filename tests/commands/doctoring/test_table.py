@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from chatir.doctor.examination import Examination, Section
-from chatir.doctor.examination_json import as_json
-from chatir.doctor.finding import Finding, looked_at, mends_in
-from chatir.doctor.machine import Machine, Torch
-from chatir.doctor.table import as_text
+from chatir.commands.doctoring.examination import Examination, Section
+from chatir.commands.doctoring.examination_json import as_json
+from chatir.commands.doctoring.finding import Finding, looked_at, mends_in
+from chatir.commands.doctoring.machine import Machine, Torch
+from chatir.commands.doctoring.table import as_text
 
 HERE = Machine("3.11.0", "Linux", 8, 32 * 10**9, None, False, Torch("2.8.0"))
 FOUND = Examination(
@@ -65,7 +65,7 @@ def test_what_is_found_is_shown_and_never_obeyed() -> None:
 
 def test_json_is_plain() -> None:
     told = json.loads(as_json(FOUND))
-    assert told["schema"] == "chatir.doctor/1"
+    assert told["schema"] == "chatir.commands.doctoring/1"
     assert set(told) == {"schema", "chatir", "machine", "packages", "sections", "ready", "gaps", "at_once"}
     assert told["machine"]["available"] is None
     assert told["machine"]["torch"]["gpus"] == []

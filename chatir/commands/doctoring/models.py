@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from chatir.commands.doctoring.data import LAVIS
+from chatir.commands.doctoring.finding import gigabytes
+from chatir.commands.doctoring.keys import BASE_URL, host
+from chatir.commands.doctoring.machine import Machine
+from chatir.commands.doctoring.weights import SIZES, cached, download, download_line
 from chatir.datasets.scenes.names import BUILT_IN
-from chatir.doctor.data import LAVIS
-from chatir.doctor.finding import gigabytes
-from chatir.doctor.keys import BASE_URL, host
-from chatir.doctor.machine import Machine
-from chatir.doctor.weights import SIZES, cached, download, download_line
 from chatir.errors import InputError
 from chatir.models.chat.endpoint import OPENAI_KEY, ChatEndpoint
 from chatir.models.chat.options import ChatOptions

@@ -11,12 +11,20 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chatir.commands.doctoring.data import FETCH_CORPUS, FETCH_IMAGES
+from chatir.commands.doctoring.finding import Finding, mends_in, one_line
+from chatir.commands.doctoring.machine import Machine
+from chatir.commands.doctoring.models import (
+    MODELS,
+    Lack,
+    ModelledOptions,
+    chat_lacks,
+    lavis_lacks,
+    model_lacks,
+    takes_any,
+)
+from chatir.commands.doctoring.packages import OWN, install_line, lacking
 from chatir.console import silenced
-from chatir.doctor.data import FETCH_CORPUS, FETCH_IMAGES
-from chatir.doctor.finding import Finding, mends_in, one_line
-from chatir.doctor.machine import Machine
-from chatir.doctor.models import MODELS, Lack, ModelledOptions, chat_lacks, lavis_lacks, model_lacks, takes_any
-from chatir.doctor.packages import OWN, install_line, lacking
 from chatir.errors import InputError
 from chatir.models.chat.options import ChatOptions
 from chatir.models.lavis.model import LavisOptions

@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict
 
 from chatir import __version__
-from chatir.doctor.examination import Examination
-from chatir.doctor.table import DEMO
+from chatir.commands.doctoring.examination import Examination
+from chatir.commands.doctoring.table import DEMO
 
-SCHEMA = "chatir.doctor/1"
+SCHEMA = "chatir.commands.doctoring/1"
 
 
 def as_json(found: Examination) -> str:

@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from chatir.commands.doctoring.finding import Finding, State, gigabytes, looked_at
 from chatir.datasets.data_folder import CORPUS, IMAGES, RELEASED, TARGETS, ReleasedFile, data_folder, read_corpus
 from chatir.datasets.dialogue_json import read_dialogs
-from chatir.doctor.finding import Finding, State, gigabytes, looked_at
 from chatir.errors import ChatirError
 from chatir.models.lavis.environment import environment
 from chatir.storage.files import file_sha256

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from chatir.doctor.finding import Finding
+from chatir.commands.doctoring.finding import Finding
 from chatir.errors import InputError
 from chatir.models.chat.transport.keys import HIDDEN, SHORTEST, key_of
 

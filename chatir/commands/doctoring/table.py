@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from io import StringIO
 from textwrap import wrap
 
+from chatir.commands.doctoring.examination import Examination, Section
+from chatir.commands.doctoring.finding import Finding, State
 from chatir.console import printable
-from chatir.doctor.examination import Examination, Section
-from chatir.doctor.finding import Finding, State
 from chatir.models.local.model_name import built_in_names
 
 WIDTH = 100

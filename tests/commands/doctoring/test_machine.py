@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from chatir.doctor.finding import Finding
-from chatir.doctor.machine import REINSTALL, Machine, Torch, machine, machine_findings
+from chatir.commands.doctoring.finding import Finding
+from chatir.commands.doctoring.machine import REINSTALL, Machine, Torch, machine, machine_findings
 from chatir.models.hardware import devices
 from chatir.models.hardware.devices import Gpu, read_memory
 
