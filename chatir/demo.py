@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SCENES = 1000
+SCENES = 6000
 SMOLLM2_TARGETS = 10
 
 GREEDY = ("--questioner", "hf", "-q", "model=scenes:t5", "-q", "prompt=scenes")

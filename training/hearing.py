@@ -1,18 +1,22 @@
-"""A lesson in hearing: at the end of each round, a text transformer names the fact that the round told.
+"""Lessons in hearing: a text transformer names the fact that a round told at its end, and what is there at the end of all.
 
 The heads are thrown away afterwards. Which answer belongs to which question is thus learnt within a round, before
-ten rounds have to fit one vector.
+ten rounds have to fit one vector, or one question.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast
 
+from chatir.datasets.scenes.language import understood
+from chatir.datasets.scenes.people import heard
+from chatir.datasets.scenes.world import SHAPES
 from chatir.dialog import Dialog
 from training.facts import ANSWERS, ASKED, told
 
@@ -21,16 +25,23 @@ OF_CAPTION = 3
 
 
 class RoundNaming(nn.Module):
-    """Names question and answer of each round from the state of its last token."""
+    """Names question and answer of each round from the state of its last token.
 
-    def __init__(self, width: int, tokenizer: PreTrainedTokenizerFast) -> None:
+    pieces: splits the text that is read into the caption and each round, with what stands between them.
+    before: the tokens before the first piece.
+    """
+
+    def __init__(
+        self, width: int, tokenizer: PreTrainedTokenizerFast, pieces: Callable[[Dialog], list[str]], before: int
+    ) -> None:
         super().__init__()
+        self.pieces, self.before = pieces, before
         self.question = nn.Linear(width, len(ASKED))
         self.answer = nn.Linear(width, len(ALL_ANSWERS))
         self.tokenizer = tokenizer
 
     def forward(self, states: torch.Tensor, dialogs: Sequence[Dialog], rounds: int) -> torch.Tensor:
-        """The loss of states [dialogs, tokens, width] of the captions and the first `rounds` rounds, joined."""
+        """The loss of states [dialogs, tokens, width] of the captions and the first `rounds` rounds."""
         if not rounds:
             return states.new_zeros(())
         facts = torch.tensor([told(dialog, rounds)[OF_CAPTION:] for dialog in dialogs])
@@ -43,11 +54,36 @@ class RoundNaming(nn.Module):
         )
 
     def _ends(self, dialog: Dialog, rounds: int) -> list[int]:
-        """Where the last token of each round stands, after the start token, the caption and a comma a round."""
-        texts = [dialog.caption, *map(str, dialog.rounds[:rounds])]
-        lengths = [len(numbers) for numbers in self.tokenizer(texts, add_special_tokens=False).input_ids]
-        ends, place = [], lengths[0]
-        for length in lengths[1:]:
-            place += 1 + length
-            ends.append(place)
-        return ends
+        """Where the last token of each round stands."""
+        pieces = self.pieces(dialog)[: 1 + rounds]
+        lengths = [len(numbers) for numbers in self.tokenizer(pieces, add_special_tokens=False).input_ids]
+        return [self.before + end - 1 for end in accumulate(lengths)][1:]
+
+
+UNKNOWN, THERE, ABSENT = range(3)
+
+
+class ShapeNaming(nn.Module):
+    """Names, from the state of a dialog's last token, which shapes are there, are not, or may be."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.shapes = nn.Linear(width, 3 * len(SHAPES))
+
+    def forward(self, states: torch.Tensor, read: torch.Tensor, dialogs: Sequence[Dialog], rounds: int) -> torch.Tensor:
+        """The loss of states [dialogs, tokens, width], of which `read` is the attention mask."""
+        heard_of = self.shapes(states[torch.arange(len(dialogs)), read.sum(1) - 1])
+        true = torch.tensor([shapes_told(dialog, rounds) for dialog in dialogs])
+        return cross_entropy(heard_of.unflatten(1, (len(SHAPES), 3)).flatten(0, 1), true.flatten())
+
+
+def shapes_told(dialog: Dialog, rounds: int) -> list[int]:
+    """What is known of each shape by a dialog of people after its first `rounds` rounds."""
+    known = {shape: THERE for shape in SHAPES if shape in dialog.caption}
+    for turn in dialog.rounds[:rounds]:
+        asked = understood(turn.question)
+        if asked and asked.kind == "shape":
+            known[asked.about] = THERE if heard(turn.answer) == "yes" else ABSENT
+        else:
+            known |= {shape: THERE for shape in SHAPES if shape in turn.answer}
+    return [known.get(shape, UNKNOWN) for shape in SHAPES]

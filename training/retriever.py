@@ -34,7 +34,7 @@ from training.pictures import PATCH, SIDE, batches, pixels
 from training.shipping import ship
 from training.sight import PatchNaming
 from training.steps import train
-from training.texts import joined
+from training.texts import joined, joined_pieces
 from training.vocabulary import clip_tokenizer
 
 SEED = 2
@@ -127,7 +127,7 @@ def learn_to_read(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, rng: ran
     with torch.no_grad():
         parts = (gallery[start : start + 256] for start in range(0, len(gallery), 256))
         pictures = torch.cat([embed(model, part)[0] for part in parts])
-    hearing = RoundNaming(WIDTH, tokenizer)
+    hearing = RoundNaming(WIDTH, tokenizer, joined_pieces, before=1)
 
     def loss() -> torch.Tensor:
         rounds = rng.randint(0, 10)

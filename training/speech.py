@@ -10,8 +10,12 @@ WIDTH = 128
 IGNORED = -100
 
 
-def t5_config(tokenizer: PreTrainedTokenizerFast) -> T5Config:
-    """Two layers to read and two to write, with a head of its own as FLAN-T5 has."""
+def t5_config(tokenizer: PreTrainedTokenizerFast, **more: int) -> T5Config:
+    """Two layers to read and two to write, and anything `more` that T5Config takes.
+
+    Words are written by the embeddings they are read by, which transformers ties in every T5, and like FLAN-T5's
+    they are not scaled down: `tie_word_embeddings=False` says no more than that.
+    """
     return T5Config(
         vocab_size=len(tokenizer),
         d_model=WIDTH,
@@ -25,11 +29,12 @@ def t5_config(tokenizer: PreTrainedTokenizerFast) -> T5Config:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=tokenizer.pad_token_id,
+        **more,
     )
 
 
 def calm(t5: PreTrainedModel) -> None:
-    """Make the first guesses unsure: transformers draws a head of its own with a deviation of 1, far too sure."""
+    """Make the first guesses unsure: transformers draws embeddings with a deviation of 1, far too sure for a head."""
     with torch.no_grad():
         t5.lm_head.weight.mul_(WIDTH**-0.5)
 

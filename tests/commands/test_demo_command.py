@@ -148,7 +148,7 @@ def test_a_folder_with_other_scenes_stops_it_at_that_step(tmp_path: Path) -> Non
     done = play(tmp_path)
     assert done.returncode == 2
     assert "name another folder" in done.stderr
-    assert lines_to_type(done.stdout) == [["scenes", "demo/scenes", "--count", "1000", "--seed", "0"]]
+    assert lines_to_type(done.stdout) == [["scenes", "demo/scenes", "--count", "6000", "--seed", "0"]]
 
 
 def test_smollm2_that_is_not_installed_is_told_before_anything_is_done(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ DIGESTS = {
     "8eca68e81f4d373233c2a517d2dffb88a3216e1fa6532fe4517c6839ca083634": "blip2",
     "11f5a4798a3671926cf0c980bd28a843f7978d4e16c4ec0905c2baa97f938ae2": "clip",
     "7230a17710abdbfb54b00af84d89553d425481ce856ee63cbb2f3ba37fd873fe": "t5",
+    "7315ed26d38f94a280ad2212e2b47a07c74134356de8c9ddd6fc4b06b84cd440": "t5",
 }
 """Which model a folder holds, by its hash (`chatir.models.local.loading.folder_sha256`).
 
