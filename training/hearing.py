@@ -1,4 +1,4 @@
-"""Lessons in hearing: a text transformer names the fact that a round told at its end, and what is there at the end of all.
+"""Lessons in hearing: at a round's end a text transformer names the fact that it told, at the end of all what is there.
 
 The heads are thrown away afterwards. Which answer belongs to which question is thus learnt within a round, before
 ten rounds have to fit one vector, or one question.
