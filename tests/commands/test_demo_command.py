@@ -49,7 +49,9 @@ def test_it_shows_each_command_then_tables_verdicts_and_the_path_of_the_report(p
     assert re.search("^run .* decision$", printed, flags=re.MULTILINE)
     verdicts = {run: line for line in printed.splitlines() for run, told, _ in [line.partition(": ")] if told}
     assert "repeats itself more" in verdicts["greedy"]
+    assert verdicts["greedy"].startswith("greedy: finds fewer targets than first-unasked (")
     assert verdicts["greedy"].endswith("; about the questioners")
+    assert "finds targets later" in verdicts["unanswered"]
     assert verdicts["people"].endswith("; about the runs: scenes:blip2 answers in first-unasked, Human in people")
     assert set(RUNS) - {"first-unasked"} <= set(verdicts)
     for name in RUNS:

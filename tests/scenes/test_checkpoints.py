@@ -14,7 +14,7 @@ from chatir.datasets.scenes.drawing import draw
 from chatir.datasets.scenes.language import QUESTIONS, understood, wordings
 from chatir.datasets.scenes.people import people_dialog
 from chatir.datasets.scenes.world import scenes
-from chatir.dialog import Dialog
+from chatir.dialog import Dialog, Round
 from chatir.models.builtin import checkpoints
 from chatir.prompts import load_prompt
 
@@ -121,6 +121,30 @@ def test_the_t5_asks_in_the_language_of_the_scenes() -> None:
     with torch.inference_mode():
         questions = tokenizer.batch_decode(model.generate(**inputs, max_new_tokens=20), skip_special_tokens=True)
     assert sum(understood(question) is not None for question in questions) >= 99
+
+
+def test_the_t5_asks_what_a_shape_is_like_if_it_was_told_that_it_is_there() -> None:
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    folder, prompt = checkpoints()["t5"], load_prompt("scenes")
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+    def chance(shape: str, answer: str) -> float:
+        """That the question that begins "what color is the" is about the shape."""
+        rounds = (Round("what color is the star?", "red"), Round(f"is there a {shape}?", answer))
+        dialog = Dialog(
+            "", "a star and something else on a dark background", (*rounds, Round("is there a cross?", "no"))
+        )
+        begun = tokenizer("what color is the", add_special_tokens=False).input_ids
+        with torch.inference_mode():
+            given = tokenizer(prompt.render(dialog), return_tensors="pt")
+            logits = model(**given, decoder_input_ids=torch.tensor([[0, *begun]])).logits[0, -1]
+        return logits.softmax(0)[tokenizer.convert_tokens_to_ids(shape)].item()
+
+    for shape in ("circle", "heart", "square", "triangle"):
+        assert chance(shape, "yes") > 0.1
+        assert chance(shape, "no") < 0.02
 
 
 @pytest.mark.parametrize("name", MODELS)
