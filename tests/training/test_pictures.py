@@ -27,5 +27,5 @@ def test_pixels_are_those_of_the_processor(lesson) -> None:
 def test_no_lesson_shows_a_scene_that_is_measured_or_that_users_draw(seed: int) -> None:
     lesson = {scene.content for part in islice(batches(seed, 64), 50) for scene in part}
     measured = {scene.content for measure in SEEDS for scene in held_out_scenes(measure, 1000)}
-    drawn = {scene.content for scene in islice(scenes(0), 1000)}
+    drawn = {scene.content for scene in islice(scenes(0), 6000)}
     assert not lesson & (measured | drawn)
