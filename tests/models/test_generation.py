@@ -293,19 +293,19 @@ def by_text(loaded: Loaded, chances: Any) -> Counter[str]:
 
 DRAWN = {
     (6.0, 1.0): (
-        "red star what orange does how small dark part color them the",
-        "can is of center middle black shape small them pink where?",
-        "square or you four in see, which short beige gray top",
-        "shapes which against small just see white which circle big a anything",
+        "red star what orange color does small dark part color them the",
+        "can is of center middle black shape small them pink left?",
+        "square or you four triangle see, which short beige gray top",
+        "shapes which against small just see? size where part a anything",
     ),
     (3.0, 0.98): (
-        "red star what orange does how the dark part color of the",
-        "can is the center middle black what small them pink?",
-        "what green you four in the, which short beige gray?",
-        "shapes which against small can see a star?",
+        "red star what orange color does the dark part color of the",
+        "can you count the shapes black? on can pink?",
+        "square or you single in the, the short beige gray?",
+        "shapes which against small just? white star circle big is right",
     ),
 }
-"""What the seeds 0 to 3 have always drawn, by temperature and top_p."""
+"""What the seeds 0 to 3 draw from the built-in T5, by temperature and top_p; trained anew, it draws other texts."""
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), DRAWN)
