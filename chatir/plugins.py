@@ -45,6 +45,14 @@ class Context:
             object.__setattr__(self, "images", Path(self.images))
 
 
+class Free:
+    """A player whose replies cost nothing, also under a cost limit."""
+
+    def max_cost(self, *asked: object) -> float:
+        """0 US dollars."""
+        return 0.0
+
+
 @dataclass(frozen=True)
 class Plugin:
     """A player or retriever that some installed distribution registers by an entry point, not yet imported."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError
-from chatir.plugins import plugins
+from chatir.plugins import Free, plugins
 
 
-class Human:
+class Human(Free):
     """The answer that people gave to the very question, unaltered; it cannot answer any other."""
 
     uses_said = True

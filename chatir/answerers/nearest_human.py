@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError
 from chatir.models.local.sentences import SentenceEncoder
+from chatir.plugins import Free
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ class Options(BaseModel):
     batch_size: int = Field(default=32, ge=1)
 
 
-class NearestHuman:
+class NearestHuman(Free):
     """Needs no image and no GPU, so that a questioner can be developed on a laptop.
 
     Similarity is the cosine of all-MiniLM-L6-v2 vectors; among equals the earlier question wins. Raises InputError

@@ -27,8 +27,8 @@ class Questioner(Protocol):
     - `image_folder`: where it looks, None if it was given no folder; a run is refused that means another one
     - `ready()`: called before a run; raises InputError for want of a key, say
     - `check(target, rounds)`: raises InputError for a target that it cannot play for so many rounds
-    - `max_cost(dialog)`: US dollars that the next reply can cost at most; None means unknown: a run with a cost
-      limit is refused then
+    - `max_cost(dialog)`: US dollars that the next reply can cost at most, 0.0 if it is free; a run with a cost limit
+      is refused where a player has none, or it returns None (unknown)
     - `estimate(dialog, rounds)`: a `chatir.prompts.estimates.Estimate` of the rounds that the dialog still lacks
     - `adapted`, `adapt(changes)`: options that it had to change while it played, by name, as plain data; `config` holds
       them. A run that goes on calls `adapt` with what its earlier sessions recorded

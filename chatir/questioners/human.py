@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError
+from chatir.plugins import Free
 
 
-class Human:
+class Human(Free):
     """The questions of the target's own dialog, unaltered."""
 
     uses_said = True

@@ -19,7 +19,7 @@ from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError
 from chatir.measures.questions import normalised_question
 from chatir.models.local.sentences import SentenceEncoder
-from chatir.plugins import Context
+from chatir.plugins import Context, Free
 from chatir.storage.image_names import image_key
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class PoolQuestion:
     only_image: str | None
 
 
-class Pool:
+class Pool(Free):
     """Asks what the file asked elsewhere, and never twice in a dialog, by normalised question.
 
     Nearness is the cosine of all-MiniLM-L6-v2 vectors of a question and of the dialog as the released evaluation

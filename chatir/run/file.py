@@ -337,11 +337,6 @@ class RunFile:
         query = f"SELECT count(*), {', '.join(tokens)}, sum(cost), total(seconds) FROM replies WHERE role = ?"  # noqa: S608
         return RoleTotals(*next(self.rows(query, role)))
 
-    def dearest(self, role: Role) -> float | None:
-        """US dollars of a role's dearest reply, over all sessions; None where no reply told."""
-        cost: float | None = next(self.rows("SELECT max(cost) FROM replies WHERE role = ?", role))[0]
-        return cost
-
     def rounds(self, before: int = EVERY) -> int:
         """Rounds that are complete, also of dialogs that failed or have not ended."""
         query = "SELECT count(*) FROM replies WHERE role = 'answer' AND kind IS NULL AND position < ?"

@@ -52,6 +52,8 @@ class Paid:
 class Yes:
     def answer(self, dialogs, questions):
         return [Reply("yes") for _ in dialogs]
+    def max_cost(self, dialog, question):
+        return 0.0
 '''
 
 

@@ -88,33 +88,27 @@ def test_no_limit_is_passed_and_the_end_is_that_of_a_run_without_one(
     assert (out / "x.json").read_bytes() == (whole / "x.json").read_bytes()
 
 
-class Undeclared(AskingSlowly):
-    name = "Asking"
+@pytest.mark.parametrize("role", ["questioner", "answerer"])
+def test_a_player_without_a_max_cost_is_refused_before_anything_is_asked(tmp_path: Path, role: str) -> None:
+    class Silent(Answering):
+        max_cost = None  # type: ignore[assignment]
 
-    def __init__(self, **options: int) -> None:
-        super().__init__(lambda dialog: Reply(f"is it number {len(dialog.rounds) + 1}?", cost=0.5), **options)
-
-
-@pytest.mark.parametrize("limit", [0.5, 7.25])
-@pytest.mark.parametrize("options", [{}, {"concurrency": 16}, {"batch_size": 3, "concurrency": 4}], ids=repr)
-def test_a_player_that_does_not_tell_what_it_may_cost_is_held_to_the_dearest_reply_so_far(
-    tmp_path: Path, options: dict[str, int], limit: float
-) -> None:
-    with pytest.raises(StoppedRunError):
-        played(tmp_path, Undeclared(**options), Answering(), cost_limit=limit)
-    assert limit - 0.5 < spent(tmp_path) <= limit
+    asking = Asking(priced) if role == "questioner" else Declaring(priced)
+    answering = Answering() if role == "questioner" else Silent()
+    asked = r"max_cost\(dialog\)" if role == "questioner" else r"max_cost\(dialog, question\)"
+    with pytest.raises(InputError, match=rf"has no max_cost\(\), .*{asked}.*0\.0 if it is free"):
+        played(tmp_path, asking, answering, cost_limit=1.0)
+    assert not asking.calls.batches
+    assert not list(tmp_path.iterdir())
+    assert played(tmp_path, asking, answering).dialogs == 12, "without a limit nobody has to tell"
 
 
-def test_two_players_that_do_not_tell_wait_for_each_other_s_first_price(tmp_path: Path) -> None:
-    for number, kind in enumerate((Undeclared, DeclaringSlowly)):
-        asking = kind(concurrency=8) if kind is Undeclared else kind(priced, concurrency=8)
-        with pytest.raises(StoppedRunError):
-            played(tmp_path / str(number), asking, Answering(paid, batch_size=2, concurrency=2), cost_limit=3.1)
-        assert 2.0 < spent(tmp_path / str(number)) <= 3.1
+def test_players_that_cost_nothing_are_not_slowed_down(tmp_path: Path) -> None:
+    class Free(AskingSlowly):
+        def max_cost(self, dialog: Dialog) -> float:
+            return 0.0
 
-
-def test_players_that_tell_nothing_and_cost_nothing_are_not_slowed_down(tmp_path: Path) -> None:
-    asking = AskingSlowly(lambda dialog: Reply("is it?"), concurrency=8)
+    asking = Free(lambda dialog: Reply("is it?"), concurrency=8)
     asking.seconds = 0.01
     assert played(tmp_path, asking, Answering(), cost_limit=0.01).dialogs == 12
     assert asking.calls.most_running > 2
@@ -135,14 +129,8 @@ def test_an_observer_costs_nothing_and_is_not_slowed_down(tmp_path: Path) -> Non
     assert played(tmp_path, Declaring(priced), cost_limit=100.0, observer=watching).dialogs == 12
     assert max(watching.batches) == 5
     with pytest.raises(StoppedRunError):
-        played(tmp_path / "b", Undeclared(concurrency=8), cost_limit=2.0, observer=Watching())
+        played(tmp_path / "b", Declaring(priced, concurrency=8), cost_limit=2.0, observer=Watching())
     assert spent(tmp_path / "b") <= 2.0
-
-
-def test_the_first_call_of_a_fixed_batch_player_that_does_not_tell_goes_alone(tmp_path: Path) -> None:
-    with pytest.raises(StoppedRunError):
-        played(tmp_path, Undeclared(batch_size=2, concurrency=6), Answering(), cost_limit=4.0, deterministic=True)
-    assert spent(tmp_path) == 4.0
 
 
 def test_all_that_was_paid_for_is_saved_and_earlier_sessions_count(tmp_path: Path) -> None:
@@ -222,7 +210,7 @@ def test_an_answerer_whose_price_nobody_knows_costs_no_question(
             self.asked = asked
             return None
 
-    asking, answering = Asking(priced), Unpriced()
+    asking, answering = Declaring(priced), Unpriced()
     with pytest.raises(InputError, match="Unpriced: its price is unknown"):
         simulate(as_given(targets(4)), asking, answering, out=tmp_path / "x.json", rounds=1, cost_limit=1.0)
     assert not asking.calls.batches
@@ -362,27 +350,6 @@ def test_what_was_set_aside_is_free_again_while_others_are_still_under_way(tmp_p
     answering.max_cost = lambda dialog, asked: 0.0
     assert played(tmp_path, Uneven(concurrency=4), answering, cost_limit=2.0).dialogs == 12
     assert ended.index("slow") > 10
-
-
-def test_what_a_reply_cost_in_an_earlier_session_is_known_in_the_next(tmp_path: Path) -> None:
-    for _ in range(3):
-        with pytest.raises(StoppedRunError):
-            played(tmp_path, Undeclared(concurrency=4), Answering(), cost_limit=3.2)
-        assert spent(tmp_path) == 3.0
-
-
-def test_a_first_reply_that_fails_before_it_costs_tells_nothing_about_the_price(tmp_path: Path) -> None:
-    turns = itertools.count()
-
-    class Late(AskingSlowly):
-        name = "Asking"
-
-    def script(dialog: Dialog) -> Reply:
-        return Reply.failed("server", "fell over") if next(turns) == 0 else Reply("is it?", cost=0.5)
-
-    with pytest.raises(StoppedRunError):
-        played(tmp_path, Late(script, concurrency=8), Answering(), cost_limit=2.0)
-    assert spent(tmp_path) == 2.0
 
 
 @pytest.mark.parametrize("cost", [math.nan, math.inf, -1.0])

@@ -171,6 +171,7 @@ def test_a_bug_in_another_method_of_a_player_ends_the_run_in_one_line_and_is_the
         raise KeyError("oops")
 
     player = Asking()
+    player.max_cost = lambda dialog: 0.0  # type: ignore[attr-defined]
     setattr(player, method, broken)
     with pytest.raises(PlayerError, match=rf"^Asking: its {method}\(\) raised KeyError: 'oops'$") as ended:
         simulate(targets(2), player, Answering(), out=tmp_path / "x.json", rounds=1, cost_limit=5.0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from chatir.plugins import Free
+
 if TYPE_CHECKING:
     from chatir.models.local.text_model import LocalModel
     from chatir.models.local.vision_model import LookingModel
 
 
-class LocalPlayer:
+class LocalPlayer(Free):
     """A player whose replies come from `model`, which is loaded here: it declares what the model does."""
 
     model: LocalModel | LookingModel

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 from chatir.dialog import Dialog, Reply
 from chatir.errors import InputError, StoppedRunError
@@ -14,14 +13,20 @@ from chatir.simulate.loop.play import Play
 from chatir.simulate.player import Player
 
 
-def bound_of(player: Player, *arguments: Any) -> float | None:
-    """US dollars that a player's reply may cost at most, None if it does not tell; arguments: what it is asked.
+def bound_of(player: Player, play: Play, seed: int) -> float:
+    """US dollars that a player's reply to a play may cost at most; seed: of the run.
 
-    Raises InputError where the player says that its price is unknown.
+    An observer without `max_cost` is free. Raises InputError where another player lacks it, or its price is unknown.
     """
     if player.max_cost is None:
-        return None
-    bound = player.max_cost(*arguments)
+        if play.stage == "observe":
+            return 0.0
+        asked = "dialog, question" if play.stage == "answer" else "dialog"
+        raise InputError(
+            f"{player.shown}: has no max_cost(), so a cost limit cannot be enforced; give it a method "
+            f"max_cost({asked}) that returns the US dollars that a reply can cost at most (0.0 if it is free)"
+        )
+    bound = player.max_cost(*play.asked_of(player, seed))
     if bound is None or not 0 <= bound < math.inf:
         raise InputError(unpriced(player.shown))
     return float(bound)
@@ -30,8 +35,7 @@ def bound_of(player: Player, *arguments: Any) -> float | None:
 def check_prices(players: Mapping[Role, Player], target: Dialog, seed: int) -> None:
     """Raise InputError, before anything is asked, for a player that cannot tell what its replies may cost at most."""
     for role, player in players.items():
-        question = TYPICAL.question if role == "answer" else None
-        bound_of(player, *Play(0, target, role, 0, question=question).asked_of(player, seed))
+        bound_of(player, Play(0, target, role, 0, question=TYPICAL.question if role == "answer" else None), seed)
 
 
 def unpriced(name: str) -> str:
@@ -46,9 +50,7 @@ class Budget:
     """Holds plays back while what is spent and set aside leaves too little for them.
 
     What a reply may cost at most, its player tells (`max_cost`); that much also counts as spent if the reply does not
-    tell its cost. For a player that does not tell, it is the dearest reply so far; until there
-    is one, calls go out one at a time, its own first. What costs nothing always passes, and without a limit
-    everything does.
+    tell its cost. What costs nothing always passes, and without a limit everything does.
     """
 
     def __init__(
@@ -57,25 +59,22 @@ class Budget:
         players: Mapping[Role, Player],
         seed: int,
         spent: Callable[[], float],
-        dearest: Mapping[Role, float | None] | None = None,
         untold: float = 0.0,
     ) -> None:
         """limit: US dollars, None for none. seed: of the run.
 
-        players: by the stage that they serve. spent: US dollars so far. dearest: the dearest reply of each role in
-        earlier sessions, None where none told. untold: US dollars that the replies of earlier sessions which do not
-        tell their cost can have cost at most.
+        players: by the stage that they serve. spent: US dollars so far. untold: US dollars that the replies of earlier
+        sessions which do not tell their cost can have cost at most.
         """
         self._limit = limit
         self._players = players
         self._seed = seed
         self._told = spent
-        self._dearest: dict[Role, float | None] = {**dict.fromkeys(players), **(dearest or {}), "observe": 0.0}
         self._reserved = 0.0
         self.untold = untold
         """US dollars that replies which do not tell their cost can have cost at most."""
         self._under_way = 0
-        self._held: list[tuple[list[Play], list[float] | None]] = []
+        self._held: list[tuple[list[Play], list[float]]] = []
 
     def _spent(self) -> float:
         return self._told() + self.untold
@@ -91,18 +90,9 @@ class Budget:
             return
         waiting = [*self._held, *[(batch, self._bounds(batch)) for batch in batches]]
         self._held = []
-        unknown = [role for role in self._players if self._unknown(role)]
-        for batch, told in sorted(waiting, key=lambda each: each[0][0].stage not in unknown):
-            bounds = self._bound(batch, told)
-            if batch[0].stage in unknown:
-                passes = not self._under_way and self._spent() < self._limit
-            elif any(bounds):
-                alone = not unknown or not self._under_way
-                passes = alone and self._spent() + self._reserved + sum(bounds) <= self._limit
-            else:
-                passes = True
-            if not passes:
-                self._held.append((batch, told))
+        for batch, bounds in waiting:
+            if any(bounds) and self._spent() + self._reserved + sum(bounds) > self._limit:
+                self._held.append((batch, bounds))
                 continue
             for play, bound in zip(batch, bounds, strict=True):
                 play.reserved = bound
@@ -110,15 +100,15 @@ class Budget:
             self._under_way += len(batch)
             yield batch
         if self._held and not self._under_way:
-            needed = min(sum(self._bound(*held)) for held in self._held)
+            needed = min(sum(bounds) for _, bounds in self._held)
             raise StoppedRunError(
                 f"the next reply may cost up to ${needed:.2g}, which could pass the cost limit of ${self._limit:g}, "
                 f"of which ${self._spent():.4f} are spent",
                 "the same command with a higher --cost-limit goes on",
             )
 
-    def _bound(self, batch: list[Play], told: list[float] | None) -> list[float]:
-        return told or [self._dearest[batch[0].stage] or 0.0] * len(batch)
+    def _bounds(self, batch: list[Play]) -> list[float]:
+        return [bound_of(self._players[play.stage], play, self._seed) for play in batch]
 
     def settle(self, plays: Iterable[Play]) -> None:
         """Replies have come back, or failed: what was set aside for them is free again."""
@@ -137,19 +127,7 @@ class Budget:
             play.reserved = 0.0
 
     def note(self, play: Play, reply: Reply) -> None:
-        """Keep in mind what a reply cost, or what it can have cost."""
-        if reply.cost is not None or (reply.failure is None and self._players[play.stage].max_cost is None):
-            self._dearest[play.stage] = max(self._dearest[play.stage] or 0.0, reply.cost or 0.0)
-        elif self._players[play.stage].max_cost is not None:
+        """A reply has come: where it does not tell its cost, it counts with the most that it can have cost."""
+        if reply.cost is None:
             self.lost([play])
         play.reserved = 0.0
-
-    def _bounds(self, batch: list[Play]) -> list[float] | None:
-        """What each reply may cost at most, as its player tells; None if it does not."""
-        player = self._players[batch[0].stage]
-        bounds = [bound_of(player, *play.asked_of(player, self._seed)) for play in batch]
-        return None if player.max_cost is None else [bound or 0.0 for bound in bounds]
-
-    def _unknown(self, role: Role) -> bool:
-        """Whether a player neither tells what it may cost, nor has shown it by a reply."""
-        return self._players[role].max_cost is None and self._dearest[role] is None

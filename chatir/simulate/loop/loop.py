@@ -64,8 +64,7 @@ class Loop:
         self._report = report
         self._note = note
         self._fixed = FixedBatches({r: p.batch_size for r, p in players.items()}) if deterministic else None
-        dearest = {role: run_file.dearest(role) for role in players}
-        self._budget = Budget(cost_limit, players, seed, lambda: progress.cost or 0.0, dearest, run_file.untold)
+        self._budget = Budget(cost_limit, players, seed, lambda: progress.cost or 0.0, run_file.untold)
         self._exceptions = PlayerExceptions(players, progress, run_file.path, note)
         self._stages = Stages(
             players,
