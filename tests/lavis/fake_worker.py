@@ -17,7 +17,11 @@ forgetful = True
 def answered(texts: list[str]) -> dict[str, object]:
     global forgetful
     for text in texts:
-        if "die" in text:
+        marker = Path(__file__ + ".died")
+        if "die once" in text and marker.exists():
+            marker.unlink()
+        elif "die" in text:
+            marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if "hang" in text:
             time.sleep(600)

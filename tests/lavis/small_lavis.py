@@ -6,7 +6,6 @@ The folder is what `converted.py` writes: `weights.pth`, `model.yaml`, `sizes.js
 from __future__ import annotations
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 
@@ -67,13 +66,7 @@ class SmallBlip2T5(Blip2T5):
 
 @registry.register_model("small_whole")
 class SmallWhole(SmallBlip2T5):
-    """The same, but with a `predict_answers` of its own: the worker must not cut it in two."""
+    """The same, but with a `predict_answers` of its own: the worker refuses it."""
 
-    def predict_answers(self, samples, num_beams, max_len, min_len, length_penalty, inference_method):
-        assert inference_method == "generate"
-        assert len(samples["image"]) == len(samples["text_input"])
-        print("a model prints to stdout as it answers", flush=True)
-        os.write(1, b"and so does what is written in C\n")
-        return super().predict_answers(
-            samples, num_beams, inference_method, max_len, min_len, length_penalty=length_penalty
-        )
+    def predict_answers(self, samples, **decoding):
+        return super().predict_answers(samples, **decoding)

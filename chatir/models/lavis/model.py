@@ -28,10 +28,6 @@ from chatir.storage.files import os_error
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-TRIES = 3
-"""Times that a batch may end the worker before its looks are tried one at a time."""
-DEATHS = 20
-"""Workers that end one after the other, with no answer between them, that mean that no worker will do."""
 START_SECONDS = 300.0
 """How long the imports, and a plugin, may take."""
 PART_BYTES = 32 * 2**20
@@ -39,7 +35,7 @@ PART_BYTES = 32 * 2**20
 
 
 class LavisOptions(AnswerDecoding):
-    """A model of LAVIS and how it is run.
+    """A Blip2T5 of LAVIS and how it is run.
 
     name, model_type: as LAVIS's `load_model_and_preprocess` takes them. precision: `fp32` everywhere and without
     autocast (the T5's weights rounded to bf16 before, as LAVIS always does); `fp16`, on CUDA only, as LAVIS loads
@@ -65,10 +61,10 @@ class LavisOptions(AnswerDecoding):
 
 
 class LavisModel(LookingModel):
-    """A model of LAVIS that answers questions, in a worker that is started when it is needed, and again if it dies.
+    """A Blip2T5 of LAVIS, in a worker that is started when it is needed.
 
-    A Blip2T5 sees an image once and gives what its own `predict_answers` gives; any other model that has one sees
-    the image with every question.
+    A worker that dies is started again once; the next one that dies before it answers stops the run. The model sees an
+    image once, and gives what its own `predict_answers` gives.
     """
 
     backend = "lavis"
@@ -146,45 +142,37 @@ class LavisModel(LookingModel):
         return None  # the tokenizer is in the worker; of a T5, the positions are relative
 
     def complete(self, looks: Sequence[Look]) -> list[Completion]:
-        """As ever. Raises StoppedRunError after a call in which no worker would do; its good answers came back."""
+        """As ever. Raises StoppedRunError after a call in which two workers died; its good answers came back."""
         if self._stop is not None:
             stop, self._stop, self._deaths = self._stop, None, 0
             raise stop
         return super().complete(looks)
 
     def _batch(self, looks: list[Look], contents: Mapping[str, str]) -> list[Completion]:
-        return self._survived(looks, contents, TRIES)
-
-    def _survived(self, looks: list[Look], contents: Mapping[str, str], tries: int) -> list[Completion]:
-        """One batch, by a new worker if one dies. A look that no worker survives fails alone."""
-        failure = None
-        for _ in range(tries):
-            if self._stop is not None:
-                return [Completion(None, Failure("stopped", str(self._stop))) for _ in looks]
+        while self._stop is None:
             try:
                 return super()._batch(looks, contents)
             except WorkerDiedError as error:
-                failure = self._buried(error)
+                self._buried(str(error))
             except WorkerError as error:
-                failure = Failure("model_failed", str(error))
                 if "CUDA error" in str(error):  # none but a new process gets over it
                     self._worker.close()
                     self._forget()
-                    self._buried(WorkerDiedError(str(error)))
-                break
-        if len(looks) == 1:
-            return [Completion(None, failure)]
-        return [self._survived([look], contents, 1)[0] for look in looks]
+                    self._buried(str(error))
+                elif len(looks) == 1:
+                    return [Completion(None, Failure("model_failed", str(error)))]
+                else:
+                    return [self._batch([look], contents)[0] for look in looks]
+        return [Completion(None, Failure("worker_died", str(self._stop))) for _ in looks]
 
-    def _buried(self, error: WorkerDiedError) -> Failure:
-        """Count a death, and stop where it is one too many."""
+    def _buried(self, error: str) -> None:
+        """Start the worker again after a first death; stop the run after a second with no answer between them."""
         self._deaths += 1
-        if self._deaths >= DEATHS:
-            lost = f"{DEATHS} LAVIS workers in a row ended without an answer, the last one: {error}"
-            self._stop = StoppedRunError(f"{lost} (log=FILE keeps what they say)")
-        else:
+        if self._deaths == 1:
             self._progress(f"{error}; it is started again")
-        return Failure("worker_died", str(error))
+        else:
+            lost = f"two LAVIS workers in a row ended without an answer, the last one: {error}"
+            self._stop = StoppedRunError(f"{lost} (log=FILE keeps what they say)")
 
     def _given_up(self, image: str) -> None:
         if self._loaded:

@@ -7,7 +7,7 @@ A request is `{"op": ..., ...}`; its reply is what the operation gives, or `{"er
     about                                               {"lavis", "torch", "transformers", "python"}: versions
                                                         {"cuda"}: the number of GPUs
     imports                                             {}: LAVIS can be imported
-    check   name, model_type, plugin                    {"config"}: its file, where the model answers free questions
+    check   name, model_type, plugin                    {"config"}: its file, where the model is a Blip2T5
     load    the same, precision, device                 {"device", "gpu"}: the one chosen for `auto`, its name
     encode  images: [{key, width, height, rgb}], drop   {}: of `rgb`, base64; encoded once and kept, those of `drop` not
     answer  items: [{key, text}], num_beams, ...        {"answers": [{text, ...}], "seconds"} or {"missing": [key]}
@@ -18,7 +18,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import gc
-import inspect
 import json
 import logging
 import os
@@ -35,7 +34,6 @@ from typing import Any
 
 LANGUAGE_KEPT = ("wo", "lm_head")  # layers of a T5 that suffer in 8-bit
 THRESHOLD = 6.0  # of 8-bit: inputs of that magnitude are not quantized, as in chatir's own 8-bit
-GIVEN = ("num_beams", "max_len", "min_len", "length_penalty", "inference_method")  # to a predict_answers that takes it
 
 MEMORY_SIGNS = (  # those of chatir/models/local/batches.py
     "out of memory",
@@ -111,29 +109,6 @@ class SplitT5:
         ]
 
 
-class Whole:
-    """Any other model that has `predict_answers`: it sees the preprocessed image with every question."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-
-    def encode(self, pixels: Any) -> Any:
-        """The images as they are."""
-        return pixels
-
-    def answer(self, seen: Any, texts: list[str], decoding: dict[str, Any]) -> list[dict[str, Any]]:
-        """Answer a text about each image. Raises WorkerError where the model gives no text for each."""
-        takes = inspect.signature(self.model.predict_answers).parameters
-        wanted = dict(decoding, inference_method="generate")
-        if not any(each.kind is each.VAR_KEYWORD for each in takes.values()):
-            wanted = {name: value for name, value in wanted.items() if name in takes}
-        answers = self.model.predict_answers({"image": seen, "text_input": list(texts)}, **wanted)
-        answers = answers[0] if isinstance(answers, tuple) and isinstance(answers[0], list) else answers
-        if isinstance(answers, str) or list(map(type, answers)) != [str] * len(texts):
-            raise WorkerError("failed", f"predict_answers gave no {len(texts)} answers")
-        return [{"text": text} for text in answers]
-
-
 class Worker:
     """The operations, and what they keep: the model and the images that it saw."""
 
@@ -166,10 +141,10 @@ class Worker:
     def load(
         self, name: str, model_type: str, precision: str, plugin: str | None, device: str = "auto"
     ) -> dict[str, Any]:
-        """Load a model as LAVIS does, and what prepares its images. Raises WorkerError for 8-bit without a T5."""
+        """Load a model as LAVIS does, and what prepares its images."""
         self.check(name, model_type, plugin)
         import torch
-        from lavis.models import Blip2T5, load_model_and_preprocess
+        from lavis.models import load_model_and_preprocess
 
         if device == "auto":
             device = _freest()
@@ -183,14 +158,11 @@ class Worker:
         # those of a large T5 need half the memory until they are on the GPU, in 8-bit.
         first = {"fp16": device, "8bit": "cpu:0" if on_gpu else "cpu"}.get(precision, "cpu")
         model, prepare, _ = load_model_and_preprocess(name, model_type, is_eval=True, device=first)
-        if precision == "fp32" and hasattr(model, "maybe_autocast"):
+        if precision == "fp32":
             model.maybe_autocast = lambda *_, **__: contextlib.nullcontext()
-        split = isinstance(model, Blip2T5) and type(model).predict_answers is Blip2T5.predict_answers
         if precision == "8bit":
-            if not split:
-                raise WorkerError("load", f"LAVIS's {name} is no Blip2T5, and only its T5 is put into 8-bit: use fp32")
             to_8bit(model.t5_model)
-        self._model = SplitT5(model.to(device)) if split else Whole(model.to(device))
+        self._model = SplitT5(model.to(device))
         self._prepare, self._device = prepare["eval"], device
         return {"device": device, "gpu": torch.cuda.get_device_name(device) if on_gpu else None}
 
@@ -260,28 +232,27 @@ def to_8bit(language: Any) -> None:
 
 
 def _checked_model(name: str, model_type: str) -> Any:
-    """A model's class. What LAVIS does not have or what answers no free questions is refused before any download."""
+    """A model's class. What LAVIS does not have and what is no Blip2T5 is refused before any download."""
     from lavis.common.registry import registry
 
-    known = registry.mapping["model_name_mapping"]
-    able = ", ".join(sorted(each for each, kind in known.items() if _answers(kind)))
-    if name not in known:
-        raise WorkerError("load", f"LAVIS has no model {name!r}; it has: {able}")
-    if not _answers(known[name]):
-        raise WorkerError("load", f"LAVIS's {name} does not answer free questions (predict_answers); these do: {able}")
-    types = known[name].PRETRAINED_MODEL_CONFIG_DICT
+    kinds = registry.mapping["model_name_mapping"]
+    able = ", ".join(sorted(each for each in kinds if _is_blip2_t5(kinds[each])))
+    if name not in kinds:
+        raise WorkerError("load", f"LAVIS has no model {name!r}; of Blip2T5 it has: {able}")
+    kind = kinds[name]
+    if not _is_blip2_t5(kind):
+        raise WorkerError("load", f"LAVIS's {name} is not a Blip2T5, the only kind that is run: {able}")
+    types = kind.PRETRAINED_MODEL_CONFIG_DICT
     if model_type not in types:
         raise WorkerError("load", f"LAVIS's {name} has no model_type {model_type!r}; it has: {', '.join(types)}")
-    return known[name]
+    return kind
 
 
-def _answers(kind: Any) -> bool:
-    """Whether a model has a `predict_answers` that needs no more than it is given, a list of answers to choose from."""
-    if not hasattr(kind, "predict_answers"):
-        return False
-    takes = inspect.signature(kind.predict_answers).parameters.values()
-    needs = {each.name for each in takes if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD}
-    return needs <= {"self", "samples", *GIVEN}
+def _is_blip2_t5(kind: Any) -> bool:
+    """Whether a class is one, with the `predict_answers` that is cut in two here."""
+    from lavis.models import Blip2T5
+
+    return issubclass(kind, Blip2T5) and kind.predict_answers is Blip2T5.predict_answers
 
 
 def _run_plugin(path: str) -> None:
