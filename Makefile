@@ -49,12 +49,12 @@ lavis: $(VENV)/installed
 
 # Trains the built-in models anew, into the package, and writes what is measured of them into their cards.
 train: $(VENV)/installed
-	$(BIN)/python -m training.train
-	$(BIN)/python -m training.evaluate --write
+	$(BIN)/python -m tools.scene_models.train
+	$(BIN)/python -m tools.scene_models.evaluate --write
 
 # Measures the built-in models and fails where their cards show other figures.
 evaluate: $(VENV)/installed
-	$(BIN)/python -m training.evaluate
+	$(BIN)/python -m tools.scene_models.evaluate
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ from chatir.measures.retrieval import recall_at_k
 from chatir.models.builtin import checkpoints
 from chatir.retriever import load_retriever
 from chatir.simulate import read_dialogs, write_dialogs
-from training.measures import held_out_scenes
+from tools.scene_models.measures import held_out_scenes
 
 Typed = Callable[..., tuple[int, str, str]]
 

@@ -133,7 +133,7 @@ def _make_targets() -> set[str]:
 
 def _of_python(words: Sequence[str]) -> Iterator[str]:
     """Of a script or module of the project: it is there."""
-    if words[:1] == ["-m"] and re.match(r"(benchmarks|training)\.", words[1]):
+    if words[:1] == ["-m"] and re.match(r"(benchmarks|tools)\.", words[1]):
         path = f"{words[1].replace('.', '/')}.py"
     elif words and re.match(r"[a-z]+/[\w/]+\.py", words[0]):
         path = words[0]

@@ -50,7 +50,7 @@ def shell(text: str, title: str = "") -> str:
         ('x="$(chatir lost --all)"', "chatir has no command 'lost'"),
         ("make demo tast", "there is no target 'tast'"),
         ("python benchmarks/nothing.py --n 3", "there is no benchmarks/nothing.py"),
-        ("python -m training.nothing", "there is no training/nothing.py"),
+        ("python -m tools.scene_models.nothing", "there is no tools/scene_models/nothing.py"),
     ],
 )
 @pytest.mark.parametrize("title", ["", ' title="needs a key"'])

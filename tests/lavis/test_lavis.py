@@ -111,7 +111,7 @@ def test_it_answers_as_well_as_the_model_card_says(answers: list[str | None], as
 
 
 def test_plain_transformers_gives_the_same_answers(answers: list[str | None], asked: Asked) -> None:
-    from training.players import SmallBlip2
+    from tools.scene_models.players import SmallBlip2
 
     each = [*zip(range(0, len(asked.looks), PER_SCENE), scene_dialogs(32, 5), strict=True)]
     questions = [

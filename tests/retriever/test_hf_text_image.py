@@ -21,7 +21,7 @@ from chatir.datasets.scenes.folder import scene_dialogs
 from chatir.errors import InputError
 from chatir.models.builtin import checkpoints
 from chatir.plugins import Context, build
-from training.players import SmallClip
+from tools.scene_models.players import SmallClip
 
 NAMES = {"clip": "clip", "openai": "clip", "siglip": "siglip", "siglip2": "siglip", "blip": "blip"}
 TEXTS = [

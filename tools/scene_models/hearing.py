@@ -18,7 +18,7 @@ from chatir.datasets.scenes.language import understood
 from chatir.datasets.scenes.people import heard
 from chatir.datasets.scenes.world import SHAPES
 from chatir.dialog import Dialog
-from training.facts import ANSWERS, ASKED, told
+from tools.scene_models.facts import ANSWERS, ASKED, told
 
 ALL_ANSWERS = sorted({answer for possible in ANSWERS for answer in possible})
 OF_CAPTION = 3

@@ -1,7 +1,7 @@
 """Measures the built-in models anew and holds the figures against their model cards.
 
-python -m training.evaluate            # prints the tables; exit code 1 if a card says something else
-python -m training.evaluate --write    # writes them into the cards
+python -m tools.scene_models.evaluate            # prints the tables; exit code 1 if a card says something else
+python -m tools.scene_models.evaluate --write    # writes them into the cards
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 from chatir.datasets.scenes.language import KINDS
 from chatir.models.builtin import checkpoints
-from training.measures import BEAMS, ROUNDS, Figures, answer_figures, question_figures, retrieval_figures
+from tools.scene_models.measures import BEAMS, ROUNDS, Figures, answer_figures, question_figures, retrieval_figures
 
 SEEDS = (1, 2, 3)
 SCENES_TO_ANSWER = 300

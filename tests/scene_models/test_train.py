@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.steps import train
+from tools.scene_models.steps import train
 
 PROJECT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ def test_a_little_of_every_lesson_ends_in_checkpoints_that_load(tmp_path: Path) 
         T5ForConditionalGeneration,
     )
 
-    command = [sys.executable, "-m", "training.train", "--folder", tmp_path, "--effort", "0.0005"]
+    command = [sys.executable, "-m", "tools.scene_models.train", "--folder", tmp_path, "--effort", "0.0005"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lessons = {"retriever sees", "retriever reads", "answerer sees", "answerer looks", "answerer answers"}

@@ -11,7 +11,7 @@ from chatir.datasets.scenes.language import KINDS, QUESTIONS, wordings
 from chatir.datasets.scenes.people import CAPTIONS_OF_MORE, CAPTIONS_OF_ONE, LONGER, TONES
 from chatir.datasets.scenes.world import BACKGROUNDS, COLORS, PLACES, SHAPES, SIZES
 from chatir.dialog import Dialog, Round
-from training.texts import ANSWER_PROMPT, QUESTION_PROMPT
+from tools.scene_models.texts import ANSWER_PROMPT, QUESTION_PROMPT
 
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 IMAGE = "<image>"

@@ -10,9 +10,9 @@ import pytest
 from chatir.datasets.scenes.language import QUESTIONS, wordings
 from chatir.datasets.scenes.people import people_dialog
 from chatir.datasets.scenes.world import scenes
-from training.retriever import LONGEST
-from training.texts import ANSWER_PROMPT, QUESTION_PROMPT, joined
-from training.vocabulary import UNKNOWN, clip_tokenizer, text_to_text_tokenizer, words
+from tools.scene_models.retriever import LONGEST
+from tools.scene_models.texts import ANSWER_PROMPT, QUESTION_PROMPT, joined
+from tools.scene_models.vocabulary import UNKNOWN, clip_tokenizer, text_to_text_tokenizer, words
 
 SCENES = list(islice(scenes(2), 300))
 DIALOGS = [people_dialog(scene, str(n), random.Random(n)) for n, scene in enumerate(SCENES)]

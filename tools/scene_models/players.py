@@ -13,7 +13,7 @@ from chatir.datasets.scenes.drawing import draw
 from chatir.datasets.scenes.world import Scene
 from chatir.dialog import Dialog
 from chatir.measures.questions import normalised_question
-from training.texts import ANSWER_PROMPT, QUESTION_PROMPT, joined
+from tools.scene_models.texts import ANSWER_PROMPT, QUESTION_PROMPT, joined
 
 ANSWER_DECODING = {"num_beams": 5, "length_penalty": -1.0, "max_new_tokens": 10, "min_length": 1, "do_sample": False}
 LONGEST_QUESTION = 20

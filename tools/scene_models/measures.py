@@ -15,8 +15,8 @@ from chatir.datasets.scenes.people import captioned, people_dialog
 from chatir.datasets.scenes.world import Scene, scenes
 from chatir.dialog import Dialog, Round
 from chatir.measures.questions import repeats
-from training.facts import likelihood, told, truths
-from training.players import SmallBlip2, SmallClip, SmallT5, in_batches
+from tools.scene_models.facts import likelihood, told, truths
+from tools.scene_models.players import SmallBlip2, SmallClip, SmallT5, in_batches
 
 ROUNDS = 10
 ALL_TRUST = 100.0
@@ -28,7 +28,7 @@ Figures = dict[str, float]
 
 
 def held_out_scenes(seed: int, count: int) -> list[Scene]:
-    """Scenes to evaluate on, all of contents that are kept from training."""
+    """Scenes to evaluate on, all of contents that are kept from tools.scene_models."""
     return list(islice(scenes(f"evaluation {seed}"), count))
 
 

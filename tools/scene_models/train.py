@@ -1,7 +1,7 @@
 """Trains the built-in models, two at a time, each on one thread.
 
-python -m training.train                              # all, into the package: about 45 minutes on two cores
-python -m training.train --only t5 --folder build     # one of them, elsewhere
+python -m tools.scene_models.train                              # all, into the package: about 45 minutes on two cores
+python -m tools.scene_models.train --only t5 --folder build     # one of them, elsewhere
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from chatir.models.builtin import checkpoints
-from training import answerer, questioner, retriever
+from tools.scene_models import answerer, questioner, retriever
 
 LESSONS = {"clip": retriever.main, "blip2": answerer.main, "t5": questioner.main}
 """Longest first, so that two cores end together."""

@@ -9,10 +9,10 @@ from transformers import PreTrainedTokenizerFast
 
 from chatir.datasets.scenes.world import SHAPES
 from chatir.dialog import Dialog, Round
-from training.hearing import ABSENT, THERE, UNKNOWN, RoundNaming, shapes_told
-from training.questioner import ROUNDS, longest_history, new_model
-from training.texts import QUESTION_PROMPT, joined, joined_pieces, prompt_pieces
-from training.vocabulary import clip_tokenizer, text_to_text_tokenizer
+from tools.scene_models.hearing import ABSENT, THERE, UNKNOWN, RoundNaming, shapes_told
+from tools.scene_models.questioner import ROUNDS, longest_history, new_model
+from tools.scene_models.texts import QUESTION_PROMPT, joined, joined_pieces, prompt_pieces
+from tools.scene_models.vocabulary import clip_tokenizer, text_to_text_tokenizer
 
 SAID = (Round("is there a heart?", "yes, there is"), Round("where is the heart?", "top left"), Round("how big?", "big"))
 DIALOG = Dialog("", "a star and something else on a dark background", SAID)

@@ -28,14 +28,14 @@ from chatir.datasets.scenes.language import QUESTIONS, wordings
 from chatir.datasets.scenes.people import captioned, people_dialog, spoken
 from chatir.datasets.scenes.world import Scene
 from chatir.dialog import Dialog, Round
-from training.facts import ANSWERS, likelihood, told, truths
-from training.hearing import RoundNaming
-from training.pictures import PATCH, SIDE, batches, pixels
-from training.shipping import ship
-from training.sight import PatchNaming
-from training.steps import train
-from training.texts import joined, joined_pieces
-from training.vocabulary import clip_tokenizer
+from tools.scene_models.facts import ANSWERS, likelihood, told, truths
+from tools.scene_models.hearing import RoundNaming
+from tools.scene_models.pictures import PATCH, SIDE, batches, pixels
+from tools.scene_models.shipping import ship
+from tools.scene_models.sight import PatchNaming
+from tools.scene_models.steps import train
+from tools.scene_models.texts import joined, joined_pieces
+from tools.scene_models.vocabulary import clip_tokenizer
 
 SEED = 2
 WIDTH = 192

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from chatir.datasets.scenes.world import BACKGROUNDS, COLORS, PLACES, SHAPES, SIZES, Scene
-from training.pictures import PATCH, SIDE
+from tools.scene_models.pictures import PATCH, SIDE
 
 EMPTY = 0
 PATCHES = (SIDE // PATCH) ** 2

@@ -11,7 +11,7 @@ import torch
 from chatir.datasets.scenes.people import people_dialog
 from chatir.datasets.scenes.world import Scene, Thing, scenes
 from chatir.dialog import Dialog, Round
-from training.facts import agreement, told, told_by_caption, truths
+from tools.scene_models.facts import agreement, told, told_by_caption, truths
 
 SCENES = list(islice(scenes(1), 200))
 DIALOGS = [people_dialog(scene, str(n), random.Random(n)) for n, scene in enumerate(SCENES)]

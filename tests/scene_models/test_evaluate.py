@@ -11,9 +11,9 @@ from chatir.datasets.scenes.language import Question
 from chatir.datasets.scenes.world import Scene, Thing
 from chatir.dialog import Dialog, Round
 from chatir.models.builtin import checkpoints
-from training import evaluate
-from training.measures import _counted_in, held_out_scenes, recall_at_10
-from training.players import first_unasked
+from tools.scene_models import evaluate
+from tools.scene_models.measures import _counted_in, held_out_scenes, recall_at_10
+from tools.scene_models.players import first_unasked
 
 CARD = "# A model\n\n<!-- figures -->\n| 95.0 | new |\n<!-- end of figures -->\n\n## Limits\n"
 STAR = Scene("white", (Thing("star", "red", "small", "top left"),))

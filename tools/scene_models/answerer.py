@@ -23,14 +23,14 @@ from transformers import (
 
 from chatir.datasets.scenes.language import KINDS, Question, wordings
 from chatir.datasets.scenes.world import Scene
-from training.pictures import PATCH, SIDE, batches, pixels
-from training.shipping import ship
-from training.sight import PatchNaming, QueryNaming
-from training.speech import calm, labels, plain_generation, t5_config
-from training.steps import train
-from training.texts import ANSWER_PROMPT
-from training.vocabulary import IMAGE, UNKNOWN, text_to_text_tokenizer
-from training.wording import described_in, wording_loss
+from tools.scene_models.pictures import PATCH, SIDE, batches, pixels
+from tools.scene_models.shipping import ship
+from tools.scene_models.sight import PatchNaming, QueryNaming
+from tools.scene_models.speech import calm, labels, plain_generation, t5_config
+from tools.scene_models.steps import train
+from tools.scene_models.texts import ANSWER_PROMPT
+from tools.scene_models.vocabulary import IMAGE, UNKNOWN, text_to_text_tokenizer
+from tools.scene_models.wording import described_in, wording_loss
 
 QUERIES = 12
 GALLERY = 16384

@@ -19,13 +19,13 @@ from transformers import PreTrainedTokenizerFast, T5ForConditionalGeneration
 from chatir.datasets.scenes.people import people_dialog
 from chatir.datasets.scenes.world import SHAPES
 from chatir.dialog import Dialog
-from training.hearing import RoundNaming, ShapeNaming
-from training.pictures import batches
-from training.shipping import ship
-from training.speech import IGNORED, WIDTH, calm, labels, plain_generation, t5_config
-from training.steps import train
-from training.texts import QUESTION_PROMPT, prompt_pieces
-from training.vocabulary import text_to_text_tokenizer
+from tools.scene_models.hearing import RoundNaming, ShapeNaming
+from tools.scene_models.pictures import batches
+from tools.scene_models.shipping import ship
+from tools.scene_models.speech import IGNORED, WIDTH, calm, labels, plain_generation, t5_config
+from tools.scene_models.steps import train
+from tools.scene_models.texts import QUESTION_PROMPT, prompt_pieces
+from tools.scene_models.vocabulary import text_to_text_tokenizer
 
 SEED = 3
 STEPS = 1000

@@ -9,10 +9,10 @@ import torch
 
 from chatir.datasets.scenes.drawing import draw
 from chatir.datasets.scenes.world import scenes
-from training import answerer, retriever
-from training.evaluate import SEEDS
-from training.measures import held_out_scenes
-from training.pictures import batches, pixels
+from tools.scene_models import answerer, retriever
+from tools.scene_models.evaluate import SEEDS
+from tools.scene_models.measures import held_out_scenes
+from tools.scene_models.pictures import batches, pixels
 
 
 @pytest.mark.parametrize("lesson", [answerer, retriever], ids=["blip2", "clip"])

@@ -1,4 +1,4 @@
-"""Draws a sheet of scenes to look at: `python -m training.sheet docs/scenes.png`."""
+"""Draws a sheet of scenes to look at: `python -m tools.scene_models.sheet docs/scenes.png`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What made chatir, and is not part of it."""
