@@ -16,7 +16,6 @@ STOREYS = [
     "__main__",
     "cli",
     "commands",
-    "demo",
     "simulate questioners answerers retriever compare",
     "models run",
     "prompts datasets",

@@ -58,7 +58,7 @@ def test_extras_and_python_are_as_documented() -> None:
     about = metadata("chatir")
     assert about["Requires-Python"] == ">=3.11"
     extras = set(about.get_all("Provides-Extra") or ())
-    assert {"offline", "web", "ray", "faiss", "datasets", "dev", "all"} <= extras
+    assert {"offline", "faiss", "datasets", "dev", "all"} <= extras
 
 
 def test_the_nouns_come_without_heavy_imports() -> None:

@@ -43,7 +43,7 @@ def demo(context: click.Context, folder: Path, limit: int, smollm2: bool) -> Non
 
     --with-smollm2 adds a real language model, SmolLM2-135M, on ten targets. 'chatir fetch smollm2' brings it.
     """
-    from chatir.demo import Demo
+    from chatir.commands.demo_steps import Demo
     from chatir.plugins import build
 
     if str(folder).startswith("-"):

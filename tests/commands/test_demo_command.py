@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from chatir.cli import run
-from chatir.demo import Demo
+from chatir.commands.demo_steps import Demo
 from chatir.simulate import read_dialogs
 
 PROJECT = Path(__file__).parents[2]
