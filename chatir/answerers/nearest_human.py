@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from cachetools import LRUCache
 from pydantic import BaseModel, ConfigDict, Field
 
 from chatir.dialog import Dialog, Reply
@@ -49,7 +49,7 @@ class NearestHuman(Free):
         self.batch_size = options.batch_size
         self._options = options
         self._encoder = SentenceEncoder()
-        self._vectors: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._vectors: LRUCache[str, NDArray[np.float32]] = LRUCache(KEPT)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -81,9 +81,9 @@ class NearestHuman(Free):
         return dialog.said[best].answer if likeness[best] >= self._options.threshold else self._options.otherwise
 
     def _encoded(self, sentences: list[str]) -> dict[str, NDArray[np.float32]]:
-        if unknown := [sentence for sentence in sentences if sentence not in self._vectors]:
-            self._vectors.update(zip(unknown, self._encoder.encode(unknown), strict=True))
-        found = {sentence: self._vectors[sentence] for sentence in sentences}
-        while len(self._vectors) > KEPT:
-            self._vectors.popitem(last=False)
+        found = {sentence: self._vectors[sentence] for sentence in sentences if sentence in self._vectors}
+        if unknown := [sentence for sentence in sentences if sentence not in found]:
+            new = dict(zip(unknown, self._encoder.encode(unknown), strict=True))
+            self._vectors.update(new)
+            found |= new
         return found

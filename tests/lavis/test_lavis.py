@@ -143,6 +143,7 @@ def test_a_question_is_no_template(player: LavisModel, scenes: Path) -> None:
     assert texts(player, odd) == texts(through_transformers(scenes), odd)
 
 
+@pytest.mark.slow
 def test_its_two_halves_are_predict_answers_and_8bit_spares_wo_and_lm_head_and_answers_right(
     lavis: Path, plugin: Path, scenes: Path, asked: Asked, tmp_path: Path
 ) -> None:
@@ -173,9 +174,13 @@ def test_what_a_library_prints_never_comes_between_the_replies(
     some, log = asked.looks[: 4 * PER_SCENE], tmp_path / "worker.log"
     with closing(made(log=log)) as player:
         assert texts(player, some) == answers[: len(some)]
-    assert "a library prints to stdout as it is loaded" in log.read_text()
+    said = log.read_text()
+    assert "a library prints to stdout as it is loaded" in said
+    assert "a model prints to stdout as it looks" in said
+    assert "and so does what is written in C" in said
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_is_started_again(
     player: LavisModel, said: list[str], asked: Asked, answers: list[str | None]
 ) -> None:
@@ -218,6 +223,7 @@ print("done", flush=True)
 PLAYED = ("simulate", "--questioner", "human", "--answerer", "blip2-lavis")
 
 
+@pytest.mark.slow
 def test_it_plays_by_the_command_line_and_goes_on(
     lavis: Path, plugin: Path, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -11,10 +11,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
+from cachetools import LRUCache
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from chatir.models.kept import Kept
 from chatir.storage.image_folder import ImageFolder
 
 READERS = 4
@@ -60,7 +60,7 @@ class EncodedImages:
     def __init__(self, root: Path | None, options: ImageOptions) -> None:
         self._images = ImageFolder(root)
         self._options = options
-        self._kept: Kept[EncodedImage] = Kept(options.kept_images)
+        self._kept: LRUCache[str, EncodedImage] = LRUCache(options.kept_images)
         self._under_way: dict[str, asyncio.Task[EncodedImage]] = {}
         self._readers = ThreadPoolExecutor(READERS, "chatir-images")
 
@@ -84,7 +84,7 @@ class EncodedImages:
 
     async def _keep(self, image: str) -> EncodedImage:
         encoded = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, image)
-        self._kept.put(image, encoded)
+        self._kept[image] = encoded
         return encoded
 
     def _read(self, image: str) -> EncodedImage:

@@ -13,8 +13,8 @@ from chatir.datasets.scenes.names import shown_model
 from chatir.dialog import Failure
 from chatir.models.cached_completions import Remembered
 from chatir.models.completion import Completion
-from chatir.models.kept import Kept
 from chatir.models.local.batches import AHEAD, Batches
+from chatir.models.local.kept_images import KeptImages
 from chatir.plugins import Context
 from chatir.storage.image_folder import ImageError, ImageFolder, decoded
 
@@ -63,7 +63,7 @@ class LookingModel(ABC):
         self._batches = Batches(batch_size, shown_model(self.identity["model"]), context.progress)
         self.batch_size = AHEAD * batch_size
         # A batch needs all of its images at once.
-        self._seen: Kept[_Seen] = Kept(max(kept_images, batch_size), self._given_up)
+        self._seen: KeptImages[_Seen] = KeptImages(max(kept_images, batch_size), self._given_up)
 
     @property
     @abstractmethod
@@ -124,7 +124,7 @@ class LookingModel(ABC):
                     seen = _Seen(_sha256(self._images.read(image)))
                 except ImageError:
                     continue
-                self._seen.put(image, seen)
+                self._seen[image] = seen
             contents[image] = seen.sha256
         return contents
 
@@ -178,10 +178,10 @@ class LookingModel(ABC):
                     else:
                         if contents.get(image, hashes[image]) != hashes[image]:
                             del prepared[image]
-                            self._seen.drop(image)
+                            self._seen.pop(image, None)
                             failed[image] = Failure("changed_image", f"{image}: has become another image just now")
             for image, encoding in zip(prepared, self._encoded(prepared) if prepared else [], strict=True):
-                self._seen.put(image, _Seen(hashes[image], encoding))
+                self._seen[image] = _Seen(hashes[image], encoding)
                 encodings[image] = encoding
         return encodings, failed
 
