@@ -86,27 +86,6 @@ def unit(vectors: torch.Tensor) -> bool:
     return plain and bool(((vectors.double().norm(dim=1) - 1).abs() < 1e-6).all())
 
 
-@pytest.mark.parametrize("name", ["clip", "blip"])
-def test_neither_batch_nor_order_matters(name: str, folder: Path, blip: Path) -> None:
-    model = str({"clip": folder, "blip": blip}[name])
-    all_texts = texts(60)
-    alone = load_retriever(name, model=model, batch_tokens=1)
-    wanted = alone.encode_dialogs(all_texts)
-    assert unit(wanted)
-    for batch_tokens in (40, 100, 10**6):
-        close(load_retriever(name, model=model, batch_tokens=batch_tokens).encode_dialogs(all_texts), wanted)
-    order = random.Random(1).sample(range(60), 60)
-    shuffled = load_retriever(name, model=model).encode_dialogs([all_texts[place] for place in order])
-    close(shuffled, wanted[order])
-
-
-def test_image_batches_do_not_matter(folder: Path, images: list[Path]) -> None:
-    wanted = clip(folder, batch_size=1).encode_images(images)
-    assert unit(wanted)
-    close(clip(folder, batch_size=7).encode_images(images), wanted)
-    close(clip(folder).encode_images(images[::-1]), wanted.flip(0))
-
-
 @pytest.fixture
 def counted(folder: Path) -> Iterator[tuple[Any, list[torch.Size]]]:
     """A retriever, and the shapes of the token batches that its text encoder gets."""
