@@ -37,7 +37,7 @@ def fetch(
     base_url: str | None,
     folder: Path | None,
 ) -> None:
-    """Bring the released dialogues, images, or the weights of SmolLM2.
+    """Bring released dialogues, images, or SmolLM2.
 
     RELEASED brings the five released dialogue files and the list of the 50,000 images to search in (8 MB),
     IMAGES the images that targets name, one by one from COCO's own server. SMOLLM2 brings the weights of the
