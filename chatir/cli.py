@@ -49,14 +49,14 @@ def main() -> NoReturn:
         if number != signal.SIGINT:
             signal.signal(number, signal.default_int_handler)
     code = run(sys.argv[1:])
+    if threading.active_count() == 1:
+        sys.exit(code)
+    # A player's call may never end. Python would wait for its thread, or end while it computes, which may crash.
+    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, AttributeError):
             stream.flush()
-    if threading.active_count() > 1:
-        # A player's call may never end. Python would wait for its thread, or end while it computes, which may crash.
-        atexit._run_exitfuncs()
-        os._exit(code)
-    sys.exit(code)
+    os._exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

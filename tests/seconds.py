@@ -17,8 +17,25 @@ MOST = 5.0
 """Processor seconds that a test may take unless it is marked with one of `LONG`."""
 LONG = ("slow", "pages", "evidence")
 
-BUDGETS: dict[str, int] = {}
-"""Seconds that the tests of a folder should take together on two cores, a core each."""
+BUDGETS = {
+    "compare": 600,
+    "docs": 420,
+    "commands": 320,
+    "questioners": 190,
+    "prompts": 170,
+    "models": 130,
+    "lavis": 120,
+    ".": 120,
+    "simulate": 90,
+    "answerers": 70,
+    "retriever": 60,
+    "contracts": 45,
+    "run": 40,
+    "scene_models": 40,
+    "fetch": 30,
+    "scenes": 30,
+}
+"""Seconds that all tests of a folder may take together on one core of two."""
 
 _spent: defaultdict[str, float] = defaultdict(float)
 _long: list[str] = []

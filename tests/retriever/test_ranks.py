@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from chatir.errors import InputError
+from chatir.models.hardware.fp32 import take_all_threads
 from chatir.retriever.ranking import ranks as counting
 from chatir.retriever.ranking.blocks import Block
 from chatir.retriever.ranking.ranks import counts_before, target_ranks, target_scores
@@ -248,6 +250,27 @@ def test_of_several_wrong_vectors_the_first_is_named_whichever_thread_meets_it()
     for _ in range(20):
         with pytest.raises(InputError, match="corpus image 250 has a NaN"):
             target_ranks(unit(4, 8), corpus, [1, 2, 3, 4], tile=(4, 10))
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_a_thread_that_begins_to_compute_meanwhile_has_all_threads_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, begun, found = Block.read, [], []
+
+    def begin() -> None:
+        take_all_threads()
+        found.append(torch.get_num_threads())
+
+    def reading(block: Block, device: torch.device) -> object:
+        if not begun:
+            begun.append(Thread(target=begin))
+            begun[0].start()
+            time.sleep(0.05)
+        return read(block, device)
+
+    monkeypatch.setattr(Block, "read", reading)
+    target_ranks(unit(4, 8), unit(300, 8), [1, 2, 3, 4], tile=(4, 10))
+    begun[0].join()
+    assert found == [3]
 
 
 @pytest.mark.usefixtures("three_threads")

@@ -193,7 +193,8 @@ def test_a_player_whose_price_nobody_knows_is_refused(tmp_path: Path, bound: flo
             return bound
 
     asking = Unpriced(priced)
-    with pytest.raises(InputError, match=r"Unpriced: its price is unknown.*price_in and price_out"):
+    told = "its price is unknown.*price_in and price_out" if bound is None else r"its max_cost\(\) returned"
+    with pytest.raises(InputError, match=f"Unpriced: {told}"):
         played(tmp_path, asking, cost_limit=1.0)
     assert not asking.calls.batches
     assert played(tmp_path, Unpriced(priced)).dialogs == 12, "without a limit nobody has to know"

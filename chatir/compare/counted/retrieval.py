@@ -167,21 +167,22 @@ def _curves(measured: Mapping[str, Figures], images: Sequence[str], corpus: int,
     given = ~np.isnan(values).any(axis=0)
     means = np.full((BAND_RESAMPLES, values.shape[1]), np.nan)
     rng = Stream.CURVE_BANDS.generator(seed)
-    means[:, given] = resampled_means(values[:, given], BAND_RESAMPLES, rng, image_sizes(images))
+    sizes = image_sizes(images)
+    means[:, given] = resampled_means(values[:, given], BAND_RESAMPLES, rng, sizes)
     curves, start = {}, 0
     for name, own in measured.items():
         columns = np.arange(start, start := start + own.shape[1])
-        curves[name] = _curve(name, values[:, columns], means[:, columns], corpus)
+        curves[name] = _curve(name, values[:, columns], means[:, columns], corpus, sizes)
     return curves
 
 
-def _curve(name: str, values: Figures, means: Figures, images: int) -> Curve:
+def _curve(name: str, values: Figures, means: Figures, images: int, sizes: Figures | None) -> Curve:
     """One measure with its band, which holds nothing that cannot be. images: how many the corpus has."""
     mean, low, high = (np.full(values.shape[1], np.nan) for _ in range(3))
     given = ~np.isnan(values).any(axis=0)
     mean[given] = values[:, given].mean(axis=0)
     if given.any():
         band = log_band if name in ("atr", "mrr") else max_t_band
-        low[given], high[given] = band(values[:, given], means[:, given], LEVEL)
+        low[given], high[given] = band(values[:, given], means[:, given], LEVEL, sizes)
     least, most = {"atr": (1, images), "mrr": (1 / images, 1)}.get(name, (0, 100))
     return Curve(mean, low.clip(least, most), high.clip(least, most))

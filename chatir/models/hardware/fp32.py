@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import RLock
+from threading import RLock, local
 from typing import Any
 
 _SWITCHING = RLock()
 """The settings are the whole process's: one thread at a time changes them, or relies on what it will put back."""
+_HERE = local()
 _SAFE = ("ieee", "none")
 
 
@@ -24,12 +26,26 @@ def keep_fp32() -> None:
     backends: Any = torch.backends
     warnings.filterwarnings("ignore", message="Please use the new API settings to control TF32")
     with _SWITCHING:
+        torch.get_num_threads()  # see `take_all_threads`
         # The older flags first: torch raises RuntimeError for those who read one that contradicts a newer setting.
         backends.cudnn.allow_tf32 = False
         torch.set_float32_matmul_precision("highest")
         cuda = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
         for operation in (*cuda, backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn):
             operation.fp32_precision = "ieee"
+
+
+def take_all_threads() -> None:
+    """Let products in the calling thread have torch's number of threads, whatever another thread is ranking.
+
+    A thread takes the number over when it first asks for it; while targets are ranked on the CPU (in `fp32_products`),
+    it is 1.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and not getattr(_HERE, "settled", False):
+        with _SWITCHING:
+            torch.get_num_threads()
+        _HERE.settled = True
 
 
 @contextmanager

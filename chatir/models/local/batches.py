@@ -9,6 +9,7 @@ from typing import TypeVar
 from chatir.dialog import Failure
 from chatir.errors import StoppedRunError
 from chatir.models.completion import Completion
+from chatir.models.hardware.fp32 import take_all_threads
 from chatir.models.hardware.gpu_errors import first_line, memory_ended, stopped_by_gpu_failure
 from chatir.models.local.loading import ONE_AT_A_TIME
 
@@ -120,6 +121,7 @@ class Batches:
         Raises StoppedRunError for a model that has never completed anything and lacks the memory for a single place,
         for one that lacks it several times in a row, and for an error after which the GPU is of no use to this process.
         """
+        take_all_threads()
         while places:
             batch = places[: self.size]
             completions = self._attempted(batch, complete)

@@ -64,14 +64,14 @@ def in_threads(some: Iterator[Block], device: torch.device, work: Callable[[Iter
     failed: list[tuple[int, BaseException]] = []
 
     def share() -> Result | None:
-        number = -1
+        number = 0
 
         def taken() -> Iterator[Part]:
             nonlocal number
             while True:
-                with lock:
-                    number, block = next(numbered, (-1, None))
-                if block is None or failed:
+                with lock:  # a block that was taken is worked on: of several errors the earliest is to be known
+                    number, block = (number, None) if failed else next(numbered, (number, None))
+                if block is None:
                     return
                 yield block.read(device)
 
@@ -95,7 +95,10 @@ def in_threads(some: Iterator[Block], device: torch.device, work: Callable[[Iter
 
 @contextmanager
 def _one_core_each() -> Iterator[None]:
-    """Let a product take one thread. The setting is the process's, so nobody else may be in here."""
+    """Let a product take one thread. The setting is the process's, so nobody else may be in here.
+
+    Threads that compute with torch already keep theirs; those that begin wait in `take_all_threads`.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

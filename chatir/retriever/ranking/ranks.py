@@ -57,9 +57,9 @@ def target_ranks(queries: Array, corpus: Vectors, targets: Numbers, *, tile: tup
 
     queries: [n, d]; corpus: [N, d], or several such arrays that follow each other; tensors or numpy arrays, memory maps
     too, of float16, bfloat16, float32 or float64. Blocks of the corpus are read, and brought to the device, one after
-    the other. targets: n positions in the corpus. tile: queries and images multiplied at once; it never changes a rank.
-    If a device has not enough memory, smaller tiles are taken, and in the end the CPU. Raises InputError for what does
-    not fit together and for vectors with a NaN or an infinite number.
+    the other; on a CPU each thread has one. targets: n positions in the corpus. tile: queries and images multiplied at
+    once, by each thread; it never changes a rank. If a device has not enough memory, smaller tiles are taken, and in
+    the end the CPU. Raises InputError for what does not fit together and for vectors with a NaN or an infinite number.
     """
     arrays = shards(corpus)
     asked = query_part(queries)

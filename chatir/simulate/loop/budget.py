@@ -27,8 +27,10 @@ def bound_of(player: Player, play: Play, seed: int) -> float:
             f"max_cost({asked}) that returns the US dollars that a reply can cost at most (0.0 if it is free)"
         )
     bound = player.max_cost(*play.asked_of(player, seed))
-    if bound is None or not 0 <= bound < math.inf:
+    if bound is None:
         raise InputError(unpriced(player.shown))
+    if not 0 <= bound < math.inf:
+        raise InputError(f"{player.shown}: its max_cost() returned {bound!r}, but must return US dollars, 0.0 or more")
     return float(bound)
 
 

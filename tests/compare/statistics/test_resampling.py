@@ -17,12 +17,14 @@ from scipy import stats
 from chatir.compare.statistics import resampling
 from chatir.compare.statistics.resampling import (
     bca_interval,
+    evened,
     log_band,
     max_t_band,
     percentile_interval,
     resampled_means,
     sign_flip_p,
 )
+from chatir.compare.statistics.significance import standardised_mean
 from chatir.measures.retrieval_by_dialog import image_sizes, per_image
 
 Figures = NDArray[np.float64]
@@ -222,6 +224,23 @@ def test_a_mean_over_dialogs_is_resampled_by_images_as_the_ratio_that_it_is() ->
     same = per_image(np.full(len(images), 7.0), images)
     alike = resampled_means(same[:, np.newaxis], 99, seeded(), sizes)[:, 0]
     assert bca_interval(same, alike, 0.95, sizes) == pytest.approx((7, 7))
+
+
+def test_a_figure_that_all_dialogs_share_widens_no_band_however_many_dialogs_an_image_has() -> None:
+    rng = seeded(3)
+    images = [str(n) for n in range(30) for _ in range(1 + n % 3 * (n > 4))]
+    varied, sizes = per_image(1 + 99.0 * (rng.random(len(images)) < 0.6), images), image_sizes(images)
+    alone = np.stack([varied], axis=1)
+    beside = np.stack([varied, per_image(np.full(len(images), 100.0), images)], axis=1)
+    bands = [
+        band(columns, resampled_means(columns, 999, seeded(), sizes), 0.95, sizes)
+        for columns in (alone, beside)
+        for band in (max_t_band, log_band)
+    ]
+    for (low, high), (low_beside, high_beside) in zip(bands[:2], bands[2:], strict=True):
+        assert (low_beside[0], high_beside[0]) == pytest.approx((low[0], high[0]))
+        assert (low_beside[1], high_beside[1]) == pytest.approx((100, 100))
+    assert standardised_mean(evened(beside[:, 1], sizes)) is None
 
 
 def test_bca_reaches_further_to_the_side_of_the_long_tail() -> None:
