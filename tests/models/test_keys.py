@@ -90,6 +90,7 @@ def test_no_file_log_or_line_holds_the_key(
         assert CANARY.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_no_traceback_of_a_run_holds_the_key(tmp_path: Path) -> None:
     with ChatServer(fault_or_question) as server:
         environment = {**os.environ, "OPENAI_API_KEY": CANARY, "PYTHONDEVMODE": "1"}
